@@ -1,0 +1,112 @@
+"""Every number Glint exposes, in one place. Labels are few and bounded: no image ids, no projects."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which no query of ours needs
+
+_LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_DURATION_S = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
+
+
+class Instruments:
+    """Counters and gauges of one process. Created once by the composition root and handed to who counts."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.http_requests = Counter(
+            "glint_http_requests",
+            "HTTP requests answered, by route and status.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self.http_request_seconds = Histogram(
+            "glint_http_request_seconds",
+            "Time from a request's head to the end of its answer.",
+            ["route"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self.downloads = Counter(
+            "glint_downloads",
+            "Downloads by outcome: hit, join, miss, bypass, or local (served in place from a file store).",
+            ["outcome"],
+            registry=registry,
+        )
+        self.download_bytes = Counter(
+            "glint_download_bytes",
+            "Bytes sent to clients by where they came from: cache, fill, store or local.",
+            ["source"],
+            registry=registry,
+        )
+        self.downloads_aborted = Counter(
+            "glint_downloads_aborted",
+            "Downloads cut before their last byte: client gone, source failed, or file shorter than promised.",
+            ["reason"],
+            registry=registry,
+        )
+        self.first_byte_seconds = Histogram(
+            "glint_first_byte_seconds",
+            "Time from a download's request to its first body byte handed to the socket.",
+            ["outcome"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self.fills_in_flight = Gauge(
+            "glint_fills_in_flight", "Copies from a store to the cache that are running.", registry=registry
+        )
+        self.fills = Counter(
+            "glint_fills",
+            "Ended fills: finished, rejected (no room), or failed by reason.",
+            ["result"],
+            registry=registry,
+        )
+        self.fill_bytes = Counter("glint_fill_bytes", "Bytes read from stores to fill the cache.", registry=registry)
+        self.fill_seconds = Histogram(
+            "glint_fill_seconds", "Duration of finished fills.", buckets=_DURATION_S, registry=registry
+        )
+        self.cache_bytes = Gauge(
+            "glint_cache_bytes", "Bytes of the cache by state: committed or reserved.", ["state"], registry=registry
+        )
+        self.cache_entries = Gauge("glint_cache_entries", "Whole images in the cache.", registry=registry)
+        self.cache_limit_bytes = Gauge("glint_cache_limit_bytes", "The cache's hard limit.", registry=registry)
+        self.evictions = Counter("glint_evictions", "Entries removed, by reason.", ["reason"], registry=registry)
+        self.evicted_bytes = Counter("glint_evicted_bytes", "Bytes removed, by reason.", ["reason"], registry=registry)
+        self.token_lookups = Counter(
+            "glint_token_lookups",
+            "Tokens looked up, by who answered: memory, memcached, keystone, joined, rejected, or failed.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.memcached_errors = Counter(
+            "glint_memcached_errors", "Failed calls to memcached, by operation.", ["operation"], registry=registry
+        )
+        self.store_seconds = Histogram(
+            "glint_store_seconds",
+            "Time of a store's answer by operation; a read counts until its first byte.",
+            ["store", "operation"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self.store_errors = Counter(
+            "glint_store_errors",
+            "Failed store operations, by error.",
+            ["store", "operation", "error"],
+            registry=registry,
+        )
+        self.store_reads = Counter("glint_store_reads", "Reads opened at a store.", ["store"], registry=registry)
+        self.keystone_seconds = Histogram(
+            "glint_keystone_seconds",
+            "Time of Keystone's answers by operation: validate or authenticate.",
+            ["operation"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self.keystone_errors = Counter(
+            "glint_keystone_errors", "Failed Keystone calls, by error.", ["error"], registry=registry
+        )
+        self.loop_lag_seconds = Histogram(
+            "glint_loop_lag_seconds",
+            "How late the event loop woke from a short sleep.",
+            buckets=_LATENCY_S,
+            registry=registry,
+        )

@@ -1,0 +1,16 @@
+"""How late the event loop is: the one number that shows a blocking call wherever it hides."""
+
+import asyncio
+
+from metrics.instruments import Instruments
+
+_SLEEP_S = 0.1
+
+
+async def watch_loop_lag(instruments: Instruments) -> None:
+    """Runs until it is cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _SLEEP_S
+        await asyncio.sleep(_SLEEP_S)
+        instruments.loop_lag_seconds.observe(max(0.0, loop.time() - due))

@@ -1,0 +1,26 @@
+"""What every test runs under: uvloop, as in production, and an error for each call that blocks the loop."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvloop
+from blockbuster import BlockBuster, blockbuster_ctx
+
+pytest_plugins = ["tests.peers.fixtures"]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop() -> Iterator[None]:
+    with blockbuster_ctx(scanned_modules=["proxy", "cache", "upstream", "metrics"]) as blocking:
+        _allow_what_does_not_block(blocking)
+        yield
+
+
+def _allow_what_does_not_block(blocking: BlockBuster) -> None:
+    # On a non-blocking socket, and only for pages in memory: proxy/transfer/sendfile.py asks before it calls.
+    blocking.functions["os.sendfile"].deactivate()
