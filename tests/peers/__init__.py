@@ -1,0 +1,37 @@
+"""Real servers and real clients, for tests and benches."""
+
+from tests.peers.clients import ClientFailed, Clients, Finished
+from tests.peers.debian import PackagesMissing
+from tests.peers.environments import InstallFailed, ensure_environment
+from tests.peers.glance import Glance, GlanceOptions
+from tests.peers.identity_api import PASSWORD, USERS, IdentityFailed
+from tests.peers.keystone import Keystone
+from tests.peers.mariadb import MariaDB
+from tests.peers.memcached import Memcached
+from tests.peers.nginx import CachingNginx, ProxyNginx, StaticNginx, Tuning
+from tests.peers.ports import free_port
+from tests.peers.server import Server, ServerFailed
+
+__all__ = [
+    "PASSWORD",
+    "USERS",
+    "CachingNginx",
+    "ClientFailed",
+    "Clients",
+    "Finished",
+    "Glance",
+    "GlanceOptions",
+    "IdentityFailed",
+    "InstallFailed",
+    "Keystone",
+    "MariaDB",
+    "Memcached",
+    "PackagesMissing",
+    "ProxyNginx",
+    "Server",
+    "ServerFailed",
+    "StaticNginx",
+    "Tuning",
+    "ensure_environment",
+    "free_port",
+]

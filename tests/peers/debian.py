@@ -1,0 +1,74 @@
+"""Servers that come as Debian packages."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGES = {"memcached": "memcached", "mariadbd": "mariadb-server", "nginx": "nginx"}
+SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # an ordinary user's PATH lacks sbin
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+class PackagesMissing(Exception):
+    """Debian packages have to be installed, and only root may."""
+
+    def __init__(self, packages: list[str]) -> None:
+        super().__init__(f"install these Debian packages as root: apt-get install {' '.join(packages)}")
+        self.packages = packages
+
+
+def program(name: str) -> Path:
+    """Path of a program of `PACKAGES`, installed first if need be. Raises PackagesMissing."""
+    ensure_packages([name])
+    found = shutil.which(name, path=SEARCH)
+    assert found is not None
+    return Path(found)
+
+
+def ensure_packages(programs: Iterable[str]) -> None:
+    """Install the packages of those `programs` that are not there. Raises PackagesMissing."""
+    missing = _missing(programs)
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise PackagesMissing(missing)
+    with open("/run/glint-peers.lock", "w") as lock:  # noqa: PTH123 - held as a plain descriptor
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = _missing(programs)
+        if missing:
+            with _no_daemons():
+                _apt_get("update", check=False)  # an unreachable extra source does not hinder the others
+                _apt_get("install", "-y", "--no-install-recommends", *missing)
+
+
+def _missing(programs: Iterable[str]) -> list[str]:
+    return sorted(PACKAGES[name] for name in programs if shutil.which(name, path=SEARCH) is None)
+
+
+def _apt_get(*arguments: str, check: bool = True) -> None:
+    command = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *arguments]
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
+
+
+@contextmanager
+def _no_daemons() -> Iterator[None]:
+    """Packages start their servers when installed, unless this policy says no. The machine's own policy comes back."""
+    before = POLICY.read_bytes() if POLICY.exists() else None
+    mode = POLICY.stat().st_mode & 0o777 if before is not None else 0
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if before is None:
+            POLICY.unlink(missing_ok=True)
+        else:
+            POLICY.write_bytes(before)
+            POLICY.chmod(mode)

@@ -1,0 +1,44 @@
+"""Fixtures of the real servers, for `pytest_plugins`: started once in a run when first wanted, stopped at its end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.peers.clients import Clients
+from tests.peers.glance import Glance
+from tests.peers.keystone import Keystone
+from tests.peers.memcached import Memcached
+from tests.peers.nginx import StaticNginx
+
+
+@pytest.fixture(scope="session")
+def memcached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memcached]:
+    """Shared by the tests of a run: look at the difference of its counters, never at their values."""
+    with Memcached(tmp_path_factory.mktemp("memcached")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    """Shared by the tests of a run; who stops or freezes it starts or thaws it before the test ends."""
+    with Keystone(tmp_path_factory.mktemp("keystone")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def glance(tmp_path_factory: pytest.TempPathFactory, keystone: Keystone, memcached: Memcached) -> Iterator[Glance]:
+    """A Glance with its image cache, two file stores and an http store."""
+    with Glance(tmp_path_factory.mktemp("glance"), keystone, memcached) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StaticNginx]:
+    """Serves what tests put below `nginx.root`."""
+    with StaticNginx(tmp_path_factory.mktemp("nginx"), tmp_path_factory.mktemp("www")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Clients:
+    return Clients.installed(tmp_path_factory.mktemp("home"))

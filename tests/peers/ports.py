@@ -1,0 +1,27 @@
+"""Ports for servers that are started, stopped and started again."""
+
+import random
+import socket
+
+# Below the range from which the kernel takes the ports of outgoing connections: a server that comes back to its port
+# after a stop would otherwise now and then find a client's end of a connection there.
+FIRST, LAST = 20000, 32000
+
+
+def free_port() -> int:
+    """A loopback TCP port nobody listens on. Should another process take it first, the start fails and says so."""
+    for _ in range(200):
+        port = random.randint(FIRST, LAST)
+        if is_free(port):
+            return port
+    raise RuntimeError(f"no free port on 127.0.0.1 between {FIRST} and {LAST}")
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are closing do not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
