@@ -1,0 +1,55 @@
+"""What can go wrong with the cache's own parts. HTTP appears only in proxy/errors.py."""
+
+import sqlite3
+
+
+class CacheError(Exception):
+    """Something in the cache failed."""
+
+
+class CacheFull(CacheError):
+    """Pinned and promised bytes leave no room for this entry."""
+
+    def __init__(self, need_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"no room for {need_bytes} bytes within the limit of {limit_bytes}")
+        self.need_bytes, self.limit_bytes = need_bytes, limit_bytes
+
+
+class DiskFailed(CacheError):
+    """The cache's disk refused something. The store is well: readers go on past the cache."""
+
+    def __init__(self, operation: str, error: OSError | sqlite3.Error) -> None:
+        super().__init__(f"the cache's disk refused to {operation}: {getattr(error, 'strerror', None) or error}")
+        self.operation = operation
+
+
+class Abandoned(CacheError):
+    """The fill was ended on purpose: its last reader left, or Glint stops."""
+
+
+class DigestMismatch(CacheError):
+    """The bytes are not those of the image. Neither value is secret."""
+
+    def __init__(self, key: str, algorithm: str, expected: str, got: str) -> None:
+        super().__init__(f"{algorithm} of {key} is {got}, expected {expected}")
+        self.key, self.algorithm, self.expected, self.got = key, algorithm, expected, got
+
+
+class WrongSize(CacheError):
+    """The source ended early or went on after the size of the image."""
+
+    def __init__(self, key: str, expected_bytes: int, got_bytes: int) -> None:
+        super().__init__(f"{key} has {expected_bytes} bytes, its source gave {got_bytes}")
+        self.key, self.expected_bytes, self.got_bytes = key, expected_bytes, got_bytes
+
+
+class Stalled(CacheError):
+    """A source gave no byte for too long."""
+
+    def __init__(self, idle_s: float) -> None:
+        super().__init__(f"no byte came for {idle_s:g} s")
+        self.idle_s = idle_s
+
+
+class UnknownFormat(CacheError):
+    """The directory was written by another version of Glint; it is left alone."""

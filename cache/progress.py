@@ -1,0 +1,108 @@
+"""How far a fill has come, as its readers see it. No file and no task in here: only the watermark and who waits.
+
+starting ──opened──▶ flowing ──finished──▶ (whole)
+    └───────────┬───────┘
+             failed
+"""
+
+import asyncio
+from enum import Enum, auto
+
+HELD_BACK_BYTES = 64 * 1024
+
+
+class State(Enum):
+    STARTING = auto()
+    FLOWING = auto()
+    FINISHED = auto()
+    FAILED = auto()
+
+
+class Progress:
+    """Watermark of one fill: bytes below it are in the file and may be sent.
+
+    The end of the blob stays above the watermark until `finish`, so no reader can complete a body whose digest was
+    not checked.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self.written_bytes = 0
+        self.watermark = 0
+        self.state = State.STARTING
+        self.error: Exception | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in (State.FINISHED, State.FAILED)
+
+    def open(self) -> None:
+        """The source agreed: readers may send their headers."""
+        assert self.state is State.STARTING
+        self.state = State.FLOWING
+        self._wake()
+
+    def advance(self, written_bytes: int) -> None:
+        assert self.state is State.FLOWING
+        assert self.written_bytes <= written_bytes <= self.size_bytes
+        self.written_bytes = written_bytes
+        self.watermark = max(self.watermark, min(written_bytes, self.size_bytes - HELD_BACK_BYTES))
+        self._wake()
+
+    def finish(self) -> None:
+        """The digest is right: the last bytes may go out."""
+        assert self.state is State.FLOWING
+        assert self.written_bytes == self.size_bytes
+        self.state = State.FINISHED
+        self.watermark = self.size_bytes
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """Every reader gets this error, now or when it next asks. Does nothing after an end."""
+        if not self.has_ended:
+            self.state, self.error = State.FAILED, error
+            self._wake()
+
+    async def opened(self) -> None:
+        """Wait for the source's answer. Raises what made the fill fail before it."""
+        while self.state is State.STARTING:
+            await self._change()
+        if self.state is State.FAILED and self.watermark == 0:
+            self._raise()
+
+    async def beyond(self, offset: int) -> int:
+        """Wait until there is a byte at `offset`, and return the watermark. Raises what made the fill fail.
+
+        Bytes below the watermark are good even when the fill has failed above it.
+        """
+        while self.watermark <= offset and not self.has_ended:
+            await self._change()
+        if self.watermark <= offset:
+            self._raise()
+        return self.watermark
+
+    async def ended(self) -> None:
+        """Wait for the end, good or bad. Raises what made the fill fail."""
+        while not self.has_ended:
+            await self._change()
+        if self.state is State.FAILED:
+            self._raise()
+
+    def _raise(self) -> None:
+        assert self.error is not None
+        # Many readers raise this one instance: without the reset its traceback would grow with each of them.
+        raise self.error.with_traceback(None)
+
+    async def _change(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,24 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cache import CacheConfig, ImageCache
+from metrics import Instruments
+from tests.content import MIB
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> CacheConfig:
+    return CacheConfig(dir=tmp_path / "cache", size_max=64 * MIB, fill_idle_s=2)
+
+
+@pytest.fixture
+def instruments() -> Instruments:
+    return Instruments()
+
+
+@pytest.fixture
+async def cache(config: CacheConfig, instruments: Instruments) -> AsyncIterator[ImageCache]:
+    async with ImageCache(config, instruments) as opened:
+        yield opened

@@ -1,0 +1,70 @@
+"""Sources that a test holds in its hand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cache import Blob, Digest
+from tests.content import Content
+
+
+class GatedSource:
+    """Gives a content's bytes up to where `release` has let it; counts how often it was opened.
+
+    `refuse` is raised on opening, `fail` when the released part is used up, `flip_at` damages one byte.
+    """
+
+    def __init__(
+        self,
+        content: Content,
+        *,
+        released: int | None = None,
+        refuse: Exception | None = None,
+        fail: Exception | None = None,
+        flip_at: int | None = None,
+        piece_bytes: int = 64 * 1024,
+    ) -> None:
+        self.content = content
+        self.opened = 0
+        self.offsets: list[int] = []
+        self.closed = 0
+        self.asked = asyncio.Event()
+        self._released = content.size_bytes if released is None else released
+        self._refuse, self._fail, self._flip_at = refuse, fail, flip_at
+        self._piece_bytes = piece_bytes
+        self._changed = asyncio.Event()
+
+    def release(self, to: int | None = None) -> None:
+        self._released = self.content.size_bytes if to is None else to
+        self._changed.set()
+
+    @asynccontextmanager
+    async def __call__(self, offset: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.opened += 1
+        self.asked.set()
+        self.offsets.append(offset)
+        if self._refuse is not None:
+            raise self._refuse
+        try:
+            yield self._chunks(offset)
+        finally:
+            self.closed += 1
+
+    async def _chunks(self, at: int) -> AsyncIterator[bytes]:
+        while at < self.content.size_bytes:
+            if at >= self._released:
+                if self._fail is not None:
+                    raise self._fail
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            stop = min(at + self._piece_bytes, self._released)
+            piece = bytearray(self.content.read(at, stop))
+            if self._flip_at is not None and at <= self._flip_at < stop:
+                piece[self._flip_at - at] ^= 1
+            yield bytes(piece)
+            at = stop
+
+
+def blob_of(content: Content, key: str = "image-1") -> Blob:
+    return Blob(key=key, size_bytes=content.size_bytes, digest=Digest("sha512", content.digest()))
