@@ -1,0 +1,89 @@
+"""What our HTTP clients share: which addresses they connect to, and what their failures mean."""
+
+import socket
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from upstream.errors import Denied, Invalid, Unavailable
+
+# Link-local: where clouds serve instance metadata, with credentials, to whoever asks from the machine.
+METADATA_NETWORKS = tuple(ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"))
+
+
+class AddressGuard:
+    """Which hosts and addresses may be connected to. Names are checked as written, addresses as resolved."""
+
+    def __init__(
+        self, service: str, *, allowed_hosts: Collection[str], denied: Collection[IPv4Network | IPv6Network]
+    ) -> None:
+        self._service = service
+        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._denied = tuple(denied)
+
+    def check_host(self, host: str) -> None:
+        """Raises Denied for a host that is not on the list, and for an address in a denied network."""
+        name = host.lower().rstrip(".")
+        parents = {"*." + name.split(".", depth)[depth] for depth in range(1, name.count(".") + 1)}
+        if self._allowed_hosts and not self._allowed_hosts & {name, *parents}:
+            raise Denied(f"{self._service} may not connect to that host: it is not in allowed_hosts")
+        try:
+            address = ip_address(name.strip("[]").partition("%")[0])
+        except ValueError:
+            return
+        if self.is_denied(address):
+            raise self._denial()
+
+    def is_denied(self, address: IPv4Address | IPv6Address) -> bool:
+        plain = getattr(address, "ipv4_mapped", None) or address
+        return any(plain in network for network in self._denied)
+
+    def admitted(self, found: list[ResolveResult]) -> list[ResolveResult]:
+        """Those resolved addresses that may be used. Raises Denied if none is left."""
+        kept = [one for one in found if not self.is_denied(ip_address(one["host"].partition("%")[0]))]
+        if found and not kept:
+            raise self._denial()
+        return kept
+
+    def _denial(self) -> Denied:
+        return Denied(f"{self._service} may not connect to that address: it is in denied_networks")
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names and leaves out what the guard denies: the connection goes to the very address that was checked.
+
+    aiohttp does not ask a resolver about literal addresses; `AddressGuard.check_host` looks at those.
+    """
+
+    def __init__(self, guard: AddressGuard) -> None:
+        self._guard, self._inner = guard, aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return self._guard.admitted(await self._inner.resolve(host, port, family))
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+@contextmanager
+def translated(service: str) -> Iterator[None]:
+    """Client errors become ours. Nothing of the URL gets into the messages, since it may hold credentials."""
+    try:
+        yield
+    except aiohttp.InvalidURL as error:
+        raise Invalid(f"{service} was given a URL that cannot be asked") from error
+    except TimeoutError as error:
+        raise Unavailable(service, "no answer in time") from error
+    except aiohttp.ClientSSLError as error:
+        raise Unavailable(service, "its TLS certificate or handshake was refused") from error
+    except aiohttp.ClientConnectorDNSError as error:
+        raise Unavailable(service, "its host name cannot be resolved") from error
+    except aiohttp.ClientConnectorError as error:
+        raise Unavailable(service, "it cannot be connected to") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unavailable(service, f"the connection failed ({type(error).__name__})") from error

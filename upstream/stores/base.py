@@ -1,0 +1,64 @@
+"""What a store must be able to do. A new store is one module, one row in `KINDS`, one line in the contract tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from upstream.types import Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a write left behind."""
+
+    location: Location
+    size_bytes: int
+
+
+class Store(Protocol):
+    """A place for image data. Safe to use from many tasks at once."""
+
+    def read(self, location: Location, offset: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open the data from byte `offset` on; entering the context means that the store has agreed.
+
+        Raises DataNotFound, Denied, Unavailable on entering, Invalid if the location or the answer makes no sense,
+        NotSupported if this offset cannot be reached; Unavailable and WrongLength while iterating. An `offset` at the
+        end of the object gives nothing, one beyond it raises WrongLength. The iterator never ends early in silence:
+        its end is the end of the object as the store announced it.
+        """
+
+    async def size(self, location: Location) -> int:
+        """Bytes of the object. Raises DataNotFound, Denied, Unavailable, and Invalid if the store does not say."""
+
+    async def close(self) -> None:
+        """Free connections and threads. Nothing may be under way."""
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """A store that takes new data."""
+
+    async def write(self, image_id: str, chunks: AsyncIterator[bytes], size_bytes: int | None) -> Stored:
+        """Keep all of `chunks` and say where. `size_bytes` is a hint for room, not a promise that is checked.
+
+        When `chunks` raises, or the caller is cancelled, nothing is left behind and the error passes as it is.
+        Raises StoreFull, Denied, Unavailable, Invalid if the id cannot name data, Duplicate if data of that image
+        already lies there.
+        """
+
+    async def delete(self, location: Location) -> None:
+        """Remove the data. Raises DataNotFound, Denied, Unavailable, Conflict while something uses it."""
+
+
+@runtime_checkable
+class HasPath(Protocol):
+    """A store whose data are local files: they are served in place and never cached a second time."""
+
+    async def path(self, location: Location, size_bytes: int | None = None) -> Path:
+        """Where the bytes lie, all symbolic links followed.
+
+        Raises Invalid if the location points outside the store's folders, DataNotFound if no file lies there,
+        WrongLength if it has another size than `size_bytes`, Denied, Unavailable.
+        """

@@ -1,0 +1,151 @@
+"""All configured stores behind one face: which of them a location means, and which is asked first."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import structlog
+
+from metrics import Instruments
+from upstream.errors import DataNotFound, Invalid, NotSupported, UpstreamError
+from upstream.stores import file, http
+from upstream.stores.base import Store, Stored
+from upstream.stores.config import FileStoreConfig, StoresConfig
+from upstream.stores.guarded import Guarded
+from upstream.stores.locations import file_url, infer_store, kind_of
+from upstream.types import Location
+
+log = structlog.get_logger()
+
+StoreFactory = Callable[[str, Any], Awaitable[Store]]
+KINDS: Mapping[str, StoreFactory] = {"file": file.open_store, "http": http.open_store}
+"""One row per kind of `BackendConfig`; the factory gets the store's id and its configuration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreInfo:
+    """A store as `GET /v2/info/stores` lists it."""
+
+    id: str
+    description: str
+    is_default: bool
+    is_read_only: bool
+
+
+class Stores:
+    """Reads from whichever store has the data, writes to the one that is named or the default."""
+
+    def __init__(self, config: StoresConfig, opened: Mapping[str, Guarded]) -> None:
+        self._config, self._opened = config, opened
+        self._prefixes = [prefix for store in config.backends for prefix in _prefixes(config, store)]
+
+    def of(self, location: Location) -> str:
+        """The id of the store that a location means: the one it names if that reads such URLs, else the one it fits.
+
+        Raises Invalid for a URL that no store could read, NotSupported if no store of its kind is configured.
+        """
+        kind = kind_of(location.url)
+        named = location.store
+        if named is not None and named in self._opened and self._config.backends[named].kind == kind:
+            return named
+        inferred = infer_store(location.url, self._prefixes)
+        if inferred is None:
+            raise NotSupported(f"no store is configured for locations of kind {kind}")
+        return inferred
+
+    @asynccontextmanager
+    async def read(self, locations: Sequence[Location], offset: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open the first location that can be opened, the heaviest store's first, rows of one store in their order.
+
+        What goes wrong later is not mended here: who reads knows how far it came. Raises DataNotFound if there are no
+        locations, else the error of the last one tried, and what `Store.read` says while iterating.
+        """
+        async with AsyncExitStack() as stack:
+            yield await self._open_first(stack, self._by_weight(locations), offset)
+
+    async def _open_first(
+        self, stack: AsyncExitStack, locations: Sequence[Location], offset: int
+    ) -> AsyncIterator[bytes]:
+        last: UpstreamError = DataNotFound("An empty list of locations")
+        for location in locations:
+            try:
+                return await stack.enter_async_context(self._opened[self.of(location)].read(location, offset))
+            except UpstreamError as error:
+                log.warning("store.read_refused", store=location.store, error=type(error).__name__, reason=str(error))
+                last = error
+        raise last
+
+    async def local_path(self, locations: Sequence[Location], size_bytes: int | None) -> Path | None:
+        """The file to serve in place, if one of the locations is a local file of that size that can be served."""
+        for location in self._by_weight(locations):
+            try:
+                store = self._opened[self.of(location)]
+                if store.has_path:
+                    return await store.path(location, size_bytes)
+            except UpstreamError as error:
+                log.warning("store.path_refused", store=location.store, error=type(error).__name__, reason=str(error))
+        return None
+
+    async def write(
+        self, image_id: str, chunks: AsyncIterator[bytes], size_bytes: int | None, store: str | None = None
+    ) -> Stored:
+        """See `Writable.write`. Raises Invalid for an unknown store, NotSupported for one that is read-only."""
+        named = store or self._config.default
+        if named is None:
+            raise NotSupported("no store takes uploads here")
+        return await self._named(named).write(image_id, chunks, size_bytes)
+
+    async def size(self, location: Location) -> int:
+        return await self._opened[self.of(location)].size(location)
+
+    async def delete(self, location: Location) -> None:
+        """See `Writable.delete`. Raises NotSupported if the store is read-only."""
+        await self._opened[self.of(location)].delete(location)
+
+    def infos(self) -> list[StoreInfo]:
+        return [
+            StoreInfo(
+                id=store,
+                description=backend.description,
+                is_default=store == self._config.default,
+                is_read_only=backend.read_only,
+            )
+            for store, backend in self._config.backends.items()
+        ]
+
+    def _named(self, store: str) -> Guarded:
+        if store not in self._opened:
+            raise Invalid(f"there is no store {store!r}; there are {', '.join(self._opened)}")
+        return self._opened[store]
+
+    def _by_weight(self, locations: Sequence[Location]) -> list[Location]:
+        return sorted(locations, key=self._weight, reverse=True)  # stable, also in reverse
+
+    def _weight(self, location: Location) -> int:
+        try:
+            return self._config.backends[self.of(location)].weight
+        except UpstreamError:
+            return 0
+
+
+def _prefixes(config: StoresConfig, store: str) -> list[tuple[str, str]]:
+    """Beginnings of URLs that are this store's. The bare scheme catches rows of folders that were moved."""
+    backend = config.backends[store]
+    if isinstance(backend, FileStoreConfig):
+        folder = file_url(PurePosixPath(backend.dir.absolute()), "")
+        return [(f"{folder}/", store), ("file://", store)]
+    return [("http://", store), ("https://", store)]
+
+
+@asynccontextmanager
+async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIterator[Stores]:
+    """All stores, open until the context is left. One that cannot be opened stops the start."""
+    async with AsyncExitStack() as stack:
+        opened = {}
+        for store, backend in config.backends.items():
+            inner = await KINDS[backend.kind](store, backend)
+            stack.push_async_callback(inner.close)
+            opened[store] = Guarded(store, inner, instruments, requests_max=backend.requests_max, wait_s=backend.wait_s)
+        yield Stores(config, opened)
