@@ -1,0 +1,1 @@
+"""What every kind of registry must do, said once and run over each."""

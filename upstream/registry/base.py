@@ -1,0 +1,119 @@
+"""What a registry must answer, one small Protocol per resource. Visibility is decided behind these, before policy."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from upstream.types import Context, Image, Location, Status, Visibility
+
+
+class Order(StrEnum):
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
+
+class Operator(StrEnum):
+    """How a filter compares. `IN` takes a tuple, the others one value."""
+
+    EQ = "eq"
+    NEQ = "neq"
+    LT = "lt"
+    LTE = "lte"
+    GT = "gt"
+    GTE = "gte"
+    IN = "in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """One condition on a column of images, or on a custom property (`is_property`). Values have the column's type."""
+
+    field: str
+    operator: Operator
+    value: Any
+    is_property: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageQuery:
+    """A page of a list. `sort` always ends in a unique key, so that pages neither repeat nor lose a row.
+
+    Field names are those of the API (`size`, `min_ram`), which are those of the columns.
+    """
+
+    filters: tuple[Filter, ...] = ()
+    tags: tuple[str, ...] = ()  # all of them
+    visibility: Visibility | None = None  # None with `all_visibilities` False: Glance's default set
+    all_visibilities: bool = False
+    member_status: str = "accepted"  # or pending, rejected, all
+    os_hidden: bool = False
+    sort: tuple[tuple[str, Order], ...] = (("created_at", Order.DESCENDING), ("id", Order.DESCENDING))
+    marker: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageChanges:
+    """What an update does, as differences: two updates of different properties do not undo each other.
+
+    `columns` uses the API's names (`name`, `size`, `os_hash_value`, …). `locations`, when given, is the whole new list:
+    a location with an id stays, one without is new, a missing one goes.
+    """
+
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    set_properties: Mapping[str, str | None] = field(default_factory=dict)
+    removed_properties: Collection[str] = ()
+    tags: Collection[str] | None = None
+    locations: Sequence[Location] | None = None
+
+
+class Images(Protocol):
+    """Image rows. Every read is a fresh one: a deactivated image stops at once."""
+
+    async def get(self, context: Context, image_id: str) -> Image:
+        """Raises NotFound if there is none, or none that `context` may see: the caller cannot tell which."""
+
+    async def list(self, context: Context, query: ImageQuery) -> Sequence[Image]:
+        """One page. Raises Invalid if the marker names no image that `context` may see."""
+
+    async def create(self, context: Context, image: Image) -> Image:
+        """Raises Duplicate if the id was ever used."""
+
+    async def update(
+        self,
+        context: Context,
+        image_id: str,
+        changes: ImageChanges,
+        *,
+        from_status: Collection[Status] = (),
+    ) -> Image:
+        """Apply all of `changes` in one transaction and return what the image then is.
+
+        With `from_status`, only while the image is in one of these: the check and the change are one statement.
+        Raises NotFound, and Conflict if the status is another; nothing is changed then.
+        """
+
+    async def delete(self, context: Context, image_id: str) -> Image:
+        """Soft delete, and what the image was. Its id stays taken. Raises NotFound."""
+
+
+class Tags(Protocol):
+    async def add(self, context: Context, image_id: str, tag: str) -> None:
+        """Adding a tag that is there changes nothing. Raises NotFound for the image."""
+
+    async def remove(self, context: Context, image_id: str, tag: str) -> None:
+        """Raises NotFound for the image and for the tag."""
+
+
+class Registry(Protocol):
+    """What the composition root opens, and `open_registry` closes; one attribute per resource."""
+
+    @property
+    def images(self) -> Images: ...
+
+    @property
+    def tags(self) -> Tags: ...
+
+    async def check(self) -> None:
+        """Raises Unavailable if the registry cannot answer now."""

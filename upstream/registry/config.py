@@ -1,0 +1,67 @@
+"""The `registry:` section of config.yaml."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, field_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+
+class RegistryMisconfigured(ValueError):
+    """The registry cannot be opened as configured. The message names the key and says what to do."""
+
+
+class RemoteRegistryConfig(BaseModel):
+    """`registry.remote`: another Glint's `registry serve`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = None
+    key: SecretStr | None = None
+
+
+class GlanceRegistryConfig(BaseModel):
+    """`registry.glance`: an existing Glance that answers every metadata call."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = None
+
+
+class RegistryServiceConfig(BaseModel):
+    """`registry.service`: where `registry serve` listens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9191, ge=0, le=65535)
+
+
+class RegistryConfig(BaseModel):
+    """Where image metadata is kept.
+
+    `url` is a plain database URL; the driver is ours to choose, and one that is named (`mysql+pymysql`) is replaced.
+    It may hold a password: it is left out of `repr`, and dumps in JSON mode hide the password.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["sql", "remote", "glance"] = "sql"
+    url: str = Field(default="sqlite:///var/registry.db", repr=False)
+    remote: RemoteRegistryConfig = RemoteRegistryConfig()
+    glance: GlanceRegistryConfig = GlanceRegistryConfig()
+    service: RegistryServiceConfig = RegistryServiceConfig()
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        try:
+            make_url(url)
+        except ArgumentError:
+            # The text is not repeated: what is no URL may still hold a password.
+            raise ValueError("expected a database URL such as sqlite:///var/registry.db") from None
+        return url
+
+    @field_serializer("url", when_used="json")
+    def _without_password(self, url: str) -> str:
+        return make_url(url).render_as_string(hide_password=True)

@@ -1,0 +1,24 @@
+"""Which kind of registry is opened by whom."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+
+from upstream.registry.base import Registry
+from upstream.registry.config import RegistryConfig, RegistryMisconfigured
+from upstream.registry.sql import registry as sql
+
+KINDS: Mapping[str, Callable[[RegistryConfig], AbstractAsyncContextManager[Registry]]] = {"sql": sql.open_registry}
+
+
+def open_registry(config: RegistryConfig) -> AbstractAsyncContextManager[Registry]:
+    """The registry of `config.kind`, open until the context ends.
+
+    Raises RegistryMisconfigured at once for a kind that this Glint cannot open; entering raises what the kind raises.
+    """
+    try:
+        opener = KINDS[config.kind]
+    except KeyError:
+        raise RegistryMisconfigured(
+            f"registry.kind: this Glint cannot open {config.kind!r}; it can open {', '.join(KINDS)}"
+        ) from None
+    return opener(config)

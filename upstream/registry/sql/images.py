@@ -1,0 +1,142 @@
+"""Images in a SQL database."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import false, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from upstream.errors import Conflict, Duplicate, Invalid, NotFound
+from upstream.registry.base import ImageChanges, ImageQuery
+from upstream.registry.sql import changes as change
+from upstream.registry.sql.batches import Batches
+from upstream.registry.sql.database import Database
+from upstream.registry.sql.filters import conditions
+from upstream.registry.sql.loading import load, load_children, select_images
+from upstream.registry.sql.paging import after, order_by, with_tie_break
+from upstream.registry.sql.rows import Record, now, to_image, to_row, to_values
+from upstream.registry.sql.tables import images
+from upstream.registry.sql.visibility import is_visible
+from upstream.types import Context, Image, Status
+
+ID_LENGTH_MAX = 36
+
+Asked = tuple[str, str | None]  # an image's id, and the project that asks
+
+
+class SqlImages:
+    """Reads that come together share their statements; each write is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._batches = Batches(self._load_batch)
+
+    async def get(self, context: Context, image_id: str) -> Image:
+        check_id(image_id)
+        record = await self._batches.get((image_id, context.project_id))
+        return to_image(_visible(context, image_id, record), context)
+
+    async def list(self, context: Context, query: ImageQuery) -> Sequence[Image]:
+        sort = with_tie_break(query.sort)
+        statement = select_images().where(*conditions(context, query))
+        statement = statement.order_by(*order_by(sort, self._database.dialect)).limit(query.limit)
+        async with self._database.read() as connection:
+            if query.marker is not None:
+                marker = await self._marker(connection, context, query.marker)
+                statement = statement.where(after(sort, marker.row._mapping))  # noqa: SLF001 - public, in spite of its name
+            rows = (await connection.execute(statement)).all()
+            records = await load_children(connection, rows, projects(context))
+        return [to_image(record, context) for record in records.values()]
+
+    async def create(self, context: Context, image: Image) -> Image:
+        if not is_id(image.id):
+            raise Invalid(f"{image.id!r} cannot be the ID of an image")
+        async with self._database.write() as connection:
+            try:
+                await connection.execute(images.insert().values(to_row(image)))
+            except IntegrityError as error:
+                raise Duplicate(f"Image ID {image.id} already exists!") from error
+            await change.set_properties(connection, image.id, image.properties)
+            await change.set_tags(connection, image.id, image.tags)
+            await change.set_locations(connection, image.id, image.locations)
+            record = (await load(connection, (image.id,), projects(context)))[image.id]
+        return to_image(record, context)
+
+    async def update(
+        self,
+        context: Context,
+        image_id: str,
+        changes: ImageChanges,
+        *,
+        from_status: Collection[Status] = (),
+    ) -> Image:
+        values = to_values(changes.columns) | {"updated_at": now()}
+        statement = update(images).where(images.c.id == image_id, images.c.deleted == false()).values(values)
+        if from_status:
+            statement = statement.where(images.c.status.in_(sorted(from_status)))
+        async with self._database.write() as connection:
+            before = await locked(connection, context, image_id)
+            if not (await connection.execute(statement)).rowcount:
+                wanted = " or ".join(sorted(from_status))
+                raise Conflict(f"Image {image_id} is {before.row.status}, and has to be {wanted} for this")
+            await change.set_properties(connection, image_id, changes.set_properties)
+            await change.remove_properties(connection, image_id, changes.removed_properties)
+            if changes.tags is not None:
+                await change.set_tags(connection, image_id, changes.tags)
+            if changes.locations is not None:
+                await change.set_locations(connection, image_id, changes.locations)
+            record = (await load(connection, (image_id,), projects(context)))[image_id]
+        return to_image(record, context)
+
+    async def delete(self, context: Context, image_id: str) -> Image:
+        async with self._database.write() as connection:
+            before = await locked(connection, context, image_id)
+            await change.soft_delete(connection, image_id)
+        # Whoever deletes must learn where the bytes are, of a deactivated image too.
+        return to_image(before, context, shows_locations=True)
+
+    async def _load_batch(self, asked: Sequence[Asked]) -> Mapping[Asked, Record]:
+        ids = dict.fromkeys(image_id for image_id, _ in asked)
+        asking = {project for _, project in asked if project is not None}
+        async with self._database.statement() as connection:
+            found = await load(connection, ids, asking)
+        return {key: found[key[0]] for key in asked if key[0] in found}
+
+    async def _marker(self, connection: AsyncConnection, context: Context, image_id: str) -> Record:
+        try:
+            check_id(image_id)
+            found = await load(connection, (image_id,), projects(context))
+            return _visible(context, image_id, found.get(image_id))
+        except NotFound as error:
+            raise Invalid(f"Invalid marker: image {image_id} could not be found") from error
+
+
+async def locked(connection: AsyncConnection, context: Context, image_id: str) -> Record:
+    """The image, which nobody else changes until this transaction ends. Raises NotFound.
+
+    SQLite leaves FOR UPDATE out: there the whole database is locked already.
+    """
+    check_id(image_id)
+    await connection.execute(select(images.c.id).where(images.c.id == image_id).with_for_update())
+    found = await load(connection, (image_id,), projects(context))
+    return _visible(context, image_id, found.get(image_id))
+
+
+def projects(context: Context) -> tuple[str, ...]:
+    return () if context.project_id is None else (context.project_id,)
+
+
+def is_id(image_id: str) -> bool:
+    return 0 < len(image_id) <= ID_LENGTH_MAX and "\0" not in image_id
+
+
+def check_id(image_id: str) -> None:
+    """Raises NotFound for what no row can have as its id, before a database stumbles over it."""
+    if not is_id(image_id):
+        raise NotFound("image", image_id)
+
+
+def _visible(context: Context, image_id: str, record: Record | None) -> Record:
+    if record is None or not is_visible(context, record.row.owner, record.row.visibility, record.members):
+        raise NotFound("image", image_id)
+    return record

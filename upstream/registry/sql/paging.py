@@ -1,0 +1,54 @@
+"""Order and pages. Pages laid end to end are the list: each row once, NULLs and ties included."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, and_, false, or_
+
+from upstream.registry.base import Order
+from upstream.registry.sql.filters import column
+
+Sort = Sequence[tuple[str, Order]]
+
+
+def with_tie_break(sort: Sort) -> Sort:
+    """The same order, made total: `id` is unique."""
+    if any(name == "id" for name, _ in sort):
+        return sort
+    return (*sort, ("id", sort[-1][1] if sort else Order.DESCENDING))
+
+
+def order_by(sort: Sort, dialect: str) -> tuple[ColumnElement[Any], ...]:
+    """NULLs are lower than any value, as SQLite and MariaDB have it; PostgreSQL must be told.
+
+    Raises Invalid for a field that images do not have.
+    """
+    return tuple(_ordered(column(name), order, dialect) for name, order in sort)
+
+
+def _ordered(key: ColumnElement[Any], order: Order, dialect: str) -> ColumnElement[Any]:
+    is_ascending = order is Order.ASCENDING
+    ordered = key.asc() if is_ascending else key.desc()
+    if dialect != "postgresql":
+        return ordered
+    return ordered.nulls_first() if is_ascending else ordered.nulls_last()
+
+
+def after(sort: Sort, marker: RowMapping) -> ColumnElement[bool]:
+    """The rows that come after `marker`, which has a value for every key of `sort`.
+
+    Glance compares NULL as '' or 0 here and yet sorts it first, and so repeats or loses rows between the two.
+    """
+    terms: list[ColumnElement[bool]] = []
+    equal: list[ColumnElement[bool]] = []
+    for name, order in sort:
+        key, value = column(name), marker[name]
+        terms.append(and_(*equal, _is_past(key, value, order)))
+        equal.append(key.is_(None) if value is None else key == value)
+    return or_(*terms)
+
+
+def _is_past(key: ColumnElement[Any], value: Any, order: Order) -> ColumnElement[bool]:
+    if order is Order.ASCENDING:
+        return key.is_not(None) if value is None else key > value
+    return false() if value is None else or_(key < value, key.is_(None))
