@@ -1,0 +1,165 @@
+"""Who may do what: oslo.policy's rules with Glance's names and defaults, changed by a policy file."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from oslo_policy import policy as oslo
+
+from proxy.errors import Forbidden
+from proxy.policy_checks import Credentials, Decide, RulesBroken, Target, compile_rules
+from proxy.policy_rules import ADMIN_RULE, OPERATIONS, RULES
+from upstream.types import Context, Image
+
+log = structlog.get_logger(__name__)
+
+_FILE_MAX_BYTES = 1024 * 1024
+_Signature = tuple[int, int, int]
+
+
+class PolicyFileBroken(Exception):
+    """The policy file cannot be read or followed. `problems` says what is wrong, one line per rule."""
+
+    def __init__(self, path: Path, problems: list[str]) -> None:
+        super().__init__(f"policy file {path}: " + "; ".join(problems))
+        self.path, self.problems = path, problems
+
+
+class Policy:
+    """The rules in force. Asking reads memory only; `watch` follows the file.
+
+    Making one reads the file and takes some tens of milliseconds: from a coroutine, by `asyncio.to_thread`.
+    Raises PolicyFileBroken.
+    """
+
+    def __init__(self, policy_file: Path | None = None) -> None:
+        self._path = policy_file
+        self._seen = _signature(policy_file)
+        self._rules = _load(policy_file)
+        self.generation = 0  # grows when the rules change; who keeps an answer keeps this beside it
+
+    def allows(self, rule: str, context: Context, target: Target) -> bool:
+        """Whether `context` may do what `rule` is named for to `target`, which comes from `image_target`.
+
+        As in Glance, tokens of a domain or of the system may do nothing that belongs to projects.
+        """
+        assert rule in self._rules, rule
+        if (context.system_scope or context.domain_id) and rule in OPERATIONS:
+            return False
+        return self._rules[rule](target, _credentials(context))
+
+    def enforce(self, rule: str, context: Context, target: Target) -> None:
+        """Raises Forbidden if the policy does not allow it."""
+        if not self.allows(rule, context, target):
+            raise Forbidden(f"You are not authorized to complete {rule} action.")
+
+    def is_admin(self, context: Context) -> bool:
+        """What `Context.is_admin` is to be: the answer to `context_is_admin`."""
+        return self.allows(ADMIN_RULE, context, _credentials(context))
+
+    async def watch(self, poll_s: float = 1.0) -> None:
+        """Follow the policy file until cancelled; without a file, return at once.
+
+        A broken file changes nothing and is logged once per change: the rules before it stay in force.
+        """
+        while self._path is not None:
+            await asyncio.sleep(poll_s)
+            signature = await asyncio.to_thread(_signature, self._path)
+            if signature == self._seen:
+                continue
+            self._seen = signature
+            try:
+                rules = await asyncio.to_thread(_load, self._path)
+            except PolicyFileBroken as error:
+                log.error("policy.broken", path=str(self._path), problems=error.problems)
+                continue
+            self._rules, self.generation = rules, self.generation + 1
+            log.info("policy.reloaded", path=str(self._path))
+
+
+def image_target(image: Image) -> Mapping[str, Any]:
+    """What rules may say about an image: its attributes by the API's names, and its custom properties.
+
+    An attribute wins over a property of the same name. Locations are left out, as in Glance.
+    Source: glance/api/policy.py, ImageTarget.
+    """
+    return {
+        **image.properties,
+        "id": image.id,
+        "image_id": image.id,
+        "project_id": image.owner,
+        "owner": image.owner,
+        "member_id": image.member,
+        "member": image.member,
+        "name": image.name,
+        "status": image.status,
+        "visibility": image.visibility,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "size": image.size_bytes,
+        "virtual_size": image.virtual_size_bytes,
+        "checksum": image.checksum,
+        "os_hash_algo": image.os_hash_algo,
+        "os_hash_value": image.os_hash_value,
+        "min_disk": image.min_disk_gib,
+        "min_ram": image.min_ram_mib,
+        "protected": image.protected,
+        "os_hidden": image.os_hidden,
+        "tags": image.tags,
+        "created_at": image.created_at,
+        "updated_at": image.updated_at,
+    }
+
+
+def _credentials(context: Context) -> Credentials:
+    """Under oslo.context's names, which policy files use. The token is not among them."""
+    return {
+        "user_id": context.user_id,
+        "user_domain_id": context.user_domain_id,
+        "project_id": context.project_id,
+        "project_domain_id": context.project_domain_id,
+        "domain_id": context.domain_id,
+        "system_scope": context.system_scope,
+        "roles": list(context.roles),
+        "service_roles": list(context.service_roles),
+    }
+
+
+def _signature(path: Path | None) -> _Signature | None:
+    """Changes when the file does. None: there is no file to look at."""
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _load(path: Path | None) -> Mapping[str, Decide]:
+    """The defaults, and what the file says in their place or beside them. Raises PolicyFileBroken."""
+    if path is None:
+        return compile_rules(RULES)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_MAX_BYTES + 1)
+        if len(data) > _FILE_MAX_BYTES:
+            raise PolicyFileBroken(path, [f"is longer than {_FILE_MAX_BYTES} bytes"])
+        written = oslo.parse_file_contents(data)
+    except OSError as error:
+        raise PolicyFileBroken(path, [f"cannot be read: {error.strerror}"]) from error
+    except ValueError as error:
+        raise PolicyFileBroken(path, [f"is no YAML: {error}"]) from error
+    if not isinstance(written, dict):
+        raise PolicyFileBroken(path, ['expected lines such as "get_image": "role:reader"'])
+    problems = [
+        f'{name}: expected a check string such as "role:admin", got {text!r}'
+        for name, text in written.items()
+        if not isinstance(name, str) or not isinstance(text, str)
+    ]
+    if problems:
+        raise PolicyFileBroken(path, problems)
+    try:
+        return compile_rules({**RULES, **written})
+    except RulesBroken as error:
+        raise PolicyFileBroken(path, error.problems) from error
