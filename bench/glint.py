@@ -1,0 +1,126 @@
+"""Glint as the benches run it: its own process, made configuration, a directory of its own."""
+
+import http.client
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.content import Content
+from tests.peers import PASSWORD, Keystone, Memcached, Server, free_port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whom Glint asks about tokens."""
+
+    keystone: Keystone
+    memcached: Memcached
+
+
+class Glint(Server):
+    """`glint serve` of this working copy. Without `identity` everybody is an administrator."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        identity: Identity | None = None,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__("glint", directory, start_s=30, stop_s=5)
+        self.host, self.port, self.metrics_port = "127.0.0.1", free_port(), free_port()
+        self.url = f"http://{self.host}:{self.port}"
+        self.images_dir = directory / "images"
+        self._identity, self._settings = identity, settings or {}
+
+    def _prepare(self) -> None:
+        document: dict[str, dict[str, Any]] = {
+            "server": {"port": self.port, "drain_s": 0},
+            "metrics": {"port": self.metrics_port},
+            "cache": {"dir": str(self.directory / "cache")},
+            "stores": {"backends": {"local": {"kind": "file", "dir": str(self.images_dir)}, "web": {"kind": "http"}}},
+            "registry": {"url": f"sqlite:///{self.directory / 'registry.db'}"},
+            "logging": {"format": "json"},
+        }
+        if self._identity is not None:
+            keystone = {"auth_url": self._identity.keystone.url, "username": "glance", "password": PASSWORD}
+            document["auth"] = {"kind": "keystone", "keystone": keystone}
+            document["token_cache"] = {"memcached_servers": [self._identity.memcached.address], "secret_key": "bench"}
+        for section, keys in self._settings.items():
+            document.setdefault(section, {}).update(keys)
+        (self.directory / "config.yaml").write_text(yaml.safe_dump(document))
+
+    def _command(self) -> Sequence[str | Path]:
+        return [Path(sys.executable).with_name("glint"), "serve", "--config", self.directory / "config.yaml"]
+
+    def _answers(self) -> bool:
+        return _call(self.port, "GET", "/healthcheck")[0] == 200
+
+
+class Images:
+    """The few calls of the Images API by which benches make their images; Glance and Glint answer alike."""
+
+    def __init__(self, port: int, token: str | None = None) -> None:
+        self._port = port
+        self._headers = {"X-Auth-Token": token} if token else {}
+
+    def create(self, name: str, **fields: Any) -> str:
+        document = {"name": name, "disk_format": "raw", "container_format": "bare", **fields}
+        return str(json.loads(self._call("POST", "/v2/images", document, 201))["id"])
+
+    def register(self, name: str, url: str, sha512: str) -> str:
+        """An image whose bytes lie behind `url`; the digest is what they must have."""
+        image_id = self.create(name)
+        stated = {"os_hash_algo": "sha512", "os_hash_value": sha512}
+        self._call("POST", f"/v2/images/{image_id}/locations", {"url": url, "validation_data": stated}, 202)
+        return image_id
+
+    def upload(self, image_id: str, content: Content) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=300)
+        try:
+            headers = self._headers | {
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(content.size_bytes),
+            }
+            connection.request("PUT", file_path(image_id), body=content.pieces(), headers=headers)
+            answer = connection.getresponse()
+            _check(answer.status, 204, answer.read())
+        finally:
+            connection.close()
+
+    def show(self, image_id: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self._call("GET", f"/v2/images/{image_id}", None, 200))
+        return document
+
+    def _call(self, method: str, path: str, document: object, status: int) -> bytes:
+        got, body = _call(self._port, method, path, self._headers, document)
+        _check(got, status, body)
+        return body
+
+
+def file_path(image_id: str) -> str:
+    return f"/v2/images/{image_id}/file"
+
+
+def _check(got: int, wanted: int, body: bytes) -> None:
+    if got != wanted:
+        raise RuntimeError(f"answered {got} in place of {wanted}: {body[:400]!r}")
+
+
+def _call(
+    port: int, method: str, path: str, headers: Mapping[str, str] | None = None, document: object = None
+) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        body = None if document is None else json.dumps(document)
+        content_type = {} if document is None else {"Content-Type": "application/json"}
+        connection.request(method, path, body, {**(headers or {}), **content_type})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()

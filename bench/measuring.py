@@ -1,0 +1,133 @@
+"""One run: clients let loose on one server, and what that cost it."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import xxhash
+
+from bench import processes
+from bench.load import Downloads, Job, Outcome
+from bench.loading import Clients
+from tests.content import GIB, Content
+from tests.peers import Server
+
+
+class WrongBytes(Exception):
+    """A client got something else than it asked for: what was measured then means nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One line of results. Seconds and bytes of the clients, `cpu_s` and memory of the server."""
+
+    scenario: str
+    server: str
+    round: int  # 0: a look before the rounds that count
+    clients: int
+    bodies: int
+    body_bytes: int
+    seconds: float
+    cpu_s: float
+    wait_p50_s: float  # from request to first body byte; of small answers to the last byte
+    wait_p99_s: float
+    rss_before_bytes: int
+    rss_peak_bytes: int
+    pss_after_bytes: int
+    verified: int  # bodies whose digest was right, or whose content was compared
+    server_cores: tuple[int, ...] = ()  # empty: all
+    client_cores: tuple[int, ...] = ()
+    store_reads: int | None = None
+    store_bytes: int | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def gib_s(self) -> float:
+        return self.body_bytes / GIB / self.seconds
+
+    @property
+    def cpu_s_gib(self) -> float:
+        return self.cpu_s / (self.body_bytes / GIB)
+
+    @property
+    def bodies_s(self) -> float:
+        return self.bodies / self.seconds
+
+    @property
+    def cpu_s_1000(self) -> float:
+        return self.cpu_s / self.bodies * 1000
+
+    @property
+    def rss_growth_bytes(self) -> int:
+        return self.rss_peak_bytes - self.rss_before_bytes
+
+    def document(self) -> dict[str, object]:
+        derived = {"gib_s": self.gib_s, "cpu_s_gib": self.cpu_s_gib, "bodies_s": self.bodies_s}
+        return asdict(self) | derived | {"cpu_s_1000": self.cpu_s_1000, "rss_growth_bytes": self.rss_growth_bytes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cores:
+    """Where servers and clients run; empty: on all cores, and the kernel decides."""
+
+    server: tuple[int, ...] = ()
+    client: tuple[int, ...] = ()
+
+    def keep(self, server: Server) -> None:
+        if self.server:
+            processes.pin(server.pid, self.server)
+
+
+def measure(
+    scenario: str, name: str, server: Server, jobs: Sequence[Job], *, cores: Cores, turn: int = 0
+) -> tuple[Run, Outcome]:
+    """Raises WrongBytes if any body had another status or length than it must have."""
+    cores.keep(server)
+    jobs = [replace(job, cores=cores.client) for job in jobs]
+    with Clients(jobs) as clients:
+        processes.forget_peak(server.pid)
+        before, began_s = processes.memory(server.pid), processes.cpu_s(server.pid)
+        outcome = clients.run()
+        cpu_s, after = processes.cpu_s(server.pid) - began_s, processes.memory(server.pid)
+    if outcome.errors:
+        raise WrongBytes(f"{scenario}: {name}: {len(outcome.errors)} clients failed, the first: {outcome.errors[0]}")
+    run = Run(
+        scenario=scenario,
+        server=name,
+        round=turn,
+        clients=sum(job.clients for job in jobs),
+        bodies=outcome.bodies,
+        body_bytes=outcome.body_bytes,
+        seconds=outcome.seconds,
+        cpu_s=cpu_s,
+        wait_p50_s=statistics.median(outcome.waits_s),
+        wait_p99_s=quantile(outcome.waits_s, 0.99),
+        rss_before_bytes=before.rss_bytes,
+        rss_peak_bytes=after.rss_peak_bytes,
+        pss_after_bytes=after.pss_bytes,
+        verified=len(outcome.digests),
+        server_cores=cores.server,
+        client_cores=cores.client,
+    )
+    return run, outcome
+
+
+def verify(name: str, job: Downloads, expected_xxh3: str) -> None:
+    """One more download, beside the measured ones, looked at byte for byte. Raises WrongBytes."""
+    with Clients([replace(job, clients=1, times=1, digest="xxh3_128")]) as clients:
+        outcome = clients.run()
+    if outcome.errors or outcome.digests != [expected_xxh3]:
+        raise WrongBytes(f"{name}: {outcome.errors[0] if outcome.errors else 'a wrong digest'}")
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """By nearest rank, so that it is a value that occurred."""
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+def xxh3_of(content: Content) -> str:
+    """Fast enough to look at every byte without being what is measured; the origin and the clients are no adversary."""
+    state = xxhash.xxh3_128()
+    for piece in content.pieces():
+        state.update(piece)
+    return state.hexdigest()

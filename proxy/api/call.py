@@ -1,0 +1,117 @@
+"""One request as handlers see it: what was asked, by whom, and the services to answer it with."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, ParamSpec, TypeVar
+
+from aiohttp import hdrs, web
+from aiohttp.http import HttpVersion11
+
+from proxy.api.schemas import Schemas
+from proxy.errors import BadRequest, TooLarge
+from proxy.services import Services
+from upstream.types import Context, Image
+
+SCHEMAS = web.AppKey("schemas", Schemas)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_METHODS_WITH_BODY = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH})
+_ENCODINGS = frozenset({"chunked", "compress", "deflate", "gzip", "identity"})
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LARGE_BODY_BYTES = 64 * 1024
+_UNSTORABLE = re.compile("[\\0\\ud800-\\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a handler gets. `parameters` are the decoded parts of the path that the route names."""
+
+    request: web.Request
+    context: Context
+    services: Services
+    parameters: Mapping[str, str]
+
+    @property
+    def schemas(self) -> Schemas:
+        return self.request.app[SCHEMAS]
+
+    @property
+    def image_id(self) -> str:
+        return self.parameters["image_id"]
+
+    async def image(self) -> Image:
+        """The image that the path names, if the caller may see it. Raises NotFound."""
+        return await self.services.registry.images.get(self.context, self.image_id)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes, as Glance decides it: by its length, or by an encoding on a method that has one."""
+        encoding = self.request.headers.get(hdrs.TRANSFER_ENCODING, "").lower()
+        if encoding in _ENCODINGS and self.request.method in _METHODS_WITH_BODY:
+            return True
+        return bool(self.request.content_length)
+
+    async def accept_body(self) -> None:
+        """Tell a client that waits for it that its body is wanted. Checks that need no body come before this."""
+        expects = self.request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+        transport = self.request.transport
+        if expects and self.request.version == HttpVersion11 and transport is not None:
+            transport.write(_CONTINUE)
+
+    async def json(self) -> Any:
+        """The body, an object or a list. Raises BadRequest if there is none or it is neither, TooLarge."""
+        if not self.has_body:
+            raise BadRequest("Body expected in request.")
+        limit = self.services.config.api.json_body_max
+        if (self.request.content_length or 0) > limit:
+            raise TooLarge(f"The body has {self.request.content_length} bytes, at most {limit} are allowed.")
+        await self.accept_body()
+        try:
+            body = await self.request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise TooLarge(f"The body has more than the {limit} bytes that are allowed.") from None
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise BadRequest("The body broke off before its end.") from error
+        try:
+            document = json.loads(body)
+            is_storable = b"\\u" not in body or _is_storable(document)
+        except (ValueError, RecursionError):
+            raise BadRequest("Malformed JSON in request body.") from None
+        if not is_storable:
+            raise BadRequest("The body has NUL or half a surrogate pair: not every database can hold them.")
+        if not isinstance(document, dict | list):
+            raise BadRequest("Unexpected body type. Expected list/dict.")
+        return document
+
+    async def considered(self, decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of a pure function of the body: beside the event loop if the body is large."""
+        if (self.request.content_length or _LARGE_BODY_BYTES) < _LARGE_BODY_BYTES:
+            return decide(*args, **kwargs)
+        return await asyncio.to_thread(decide, *args, **kwargs)
+
+
+def _is_storable(document: object) -> bool:
+    """Whether all texts in it are such as a database takes. Only an escape can bring in others."""
+    if isinstance(document, dict):
+        return all(_is_storable(part) for item in document.items() for part in item)
+    if isinstance(document, list):
+        return all(_is_storable(item) for item in document)
+    return not isinstance(document, str) or _UNSTORABLE.search(document) is None
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+def json_response(document: Any, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> web.Response:
+    body = json.dumps(document, ensure_ascii=False).encode()
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+
+
+def empty_response(status: HTTPStatus = HTTPStatus.NO_CONTENT) -> web.Response:
+    return web.Response(status=status)

@@ -1,0 +1,52 @@
+"""The `api:` section of config.yaml."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ByteSize, Field
+
+_MIB = 1024 * 1024
+
+
+class ApiConfig(BaseModel, frozen=True, extra="forbid"):
+    """What the Images API shows, accepts and limits. A quota below zero is no quota.
+
+    Names and defaults are Glance's, so that a configuration can be carried over key by key.
+    """
+
+    show_multiple_locations: bool = False
+    show_image_direct_url: bool = False
+    import_methods: tuple[Literal["glance-direct", "web-download", "copy-image", "glance-download"], ...] = (
+        "glance-direct",
+        "web-download",
+        "copy-image",
+    )
+    policy_file: Path | None = None
+    limit_param_default: int = Field(default=25, ge=1)
+    api_limit_max: int = Field(default=1000, ge=1)
+    image_size_cap: ByteSize = Field(default=ByteSize(1024 * 1024 * _MIB), gt=0)
+    image_member_quota: int = 128
+    image_property_quota: int = 128
+    image_tag_quota: int = 128
+    image_location_quota: int = 10
+    disk_formats: tuple[str, ...] = (
+        "ami",
+        "ari",
+        "aki",
+        "vhd",
+        "vhdx",
+        "vmdk",
+        "raw",
+        "qcow2",
+        "vdi",
+        "iso",
+        "ploop",
+    )
+    container_formats: tuple[str, ...] = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
+    require_image_format_match: bool = True
+    vmdk_allowed_types: tuple[str, ...] = ("streamOptimized", "monolithicSparse")
+    gpt_safety_checks_nonfatal: tuple[str, ...] = ()
+    allow_additional_image_properties: bool = True
+    max_request_id_length: int = Field(default=64, ge=0, le=16384)
+    json_body_max: ByteSize = Field(default=ByteSize(_MIB), gt=0)
+    healthcheck_disable_file: Path | None = None

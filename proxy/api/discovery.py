@@ -1,0 +1,24 @@
+"""What this Glint offers: ways to import, and stores."""
+
+from aiohttp import web
+
+from proxy.api.call import Call, json_response
+from upstream.stores import StoreInfo
+
+
+async def import_methods(call: Call) -> web.StreamResponse:
+    methods = list(call.services.config.api.import_methods)
+    value = {"description": "Import methods available.", "type": "array", "value": methods}
+    return json_response({"import-methods": value})
+
+
+async def stores(call: Call) -> web.StreamResponse:
+    return json_response({"stores": [_store(info) for info in call.services.stores.infos()]})
+
+
+def _store(info: StoreInfo) -> dict[str, str]:
+    """Truths are strings here, and what is not true is left out. Source: glance/api/v2/discovery.py."""
+    described = {"description": info.description} if info.description else {}
+    default = {"default": "true"} if info.is_default else {}
+    read_only = {"read-only": "true"} if info.is_read_only else {}
+    return {"id": info.id, **described, **default, **read_only}

@@ -1,0 +1,104 @@
+"""GET /v2/images/{id}/file: from a request to a reader and a span; the transfer does the rest.
+
+Source of the order of checks: glance/api/v2/image_data.py, ImageDataController.download.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+
+from cache import Blob, Digest, Reader, Source, Span
+from proxy import ranges
+from proxy.api import access
+from proxy.api.call import Call
+from proxy.errors import Forbidden, RangeNotSatisfiable
+from proxy.services import Services
+from upstream.errors import DataNotFound, Invalid, NotSupported, Unavailable
+from upstream.types import Image, Location, Status
+
+_UNKNOWN_SIZE = 2**63 - 1
+
+
+async def download(call: Call) -> web.StreamResponse:
+    """200, or 206 for a range; 204 if the image has no data, as clients of Glance expect it."""
+    image = await call.image()
+    if image.status is Status.DEACTIVATED and not call.context.is_admin:
+        raise Forbidden("The requested image has been deactivated. Its data cannot be downloaded.")
+    access.enforce(call, "download_image", image)
+    if not active_locations(image):
+        raise DataNotFound("the image")
+    part = _asked(call.request, image)
+    span = part or Span(0, _UNKNOWN_SIZE if image.size_bytes is None else image.size_bytes)
+    async with open_image(call.services, image, start=span.start) as reader:
+        response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
+        response.content_type = "application/octet-stream"
+        if image.checksum:
+            response.headers[hdrs.CONTENT_MD5] = image.checksum  # hex and of the whole image, as Glance has it
+        if image.size_bytes is not None:
+            response.content_length = span.length
+        if part:
+            response.headers[hdrs.CONTENT_RANGE] = f"bytes {part.start}-{part.stop - 1}/{image.size_bytes}"
+        return await call.services.sender.send(call.request, response, reader, span)
+
+
+@asynccontextmanager
+async def open_image(services: Services, image: Image, *, start: int = 0) -> AsyncIterator[Reader]:
+    """A reader for the image's bytes: in place if they lie in a local store, else through the cache.
+
+    Raises what the stores raise: DataNotFound, Denied, Unavailable.
+    """
+    blob, locations = blob_of(image), active_locations(image)
+    async with AsyncExitStack() as stack:
+        reader = await _open_local(services, blob, locations, stack)
+        if reader is None:
+            try:
+                reader = await stack.enter_async_context(
+                    services.cache.open(blob, source_of(services, image), start=start)
+                )
+            except (Invalid, NotSupported) as error:
+                # Of a registered location this is the store's fault, not the request's.
+                raise Unavailable("the image's store", str(error)) from error
+        yield reader
+
+
+async def _open_local(
+    services: Services, blob: Blob, locations: tuple[Location, ...], stack: AsyncExitStack
+) -> Reader | None:
+    path = await services.stores.local_path(locations, blob.size_bytes) if blob.size_bytes else None
+    if path is None:
+        return None
+    try:
+        return await stack.enter_async_context(services.cache.open_local(path, blob))
+    except OSError:
+        return None  # gone since it was looked at: then as from any other store, whose errors have names
+
+
+def source_of(services: Services, image: Image) -> Source:
+    """What a fill of the image reads: its locations, the heaviest store first."""
+    return partial(services.stores.read, active_locations(image))
+
+
+def active_locations(image: Image) -> tuple[Location, ...]:
+    return tuple(location for location in image.locations if location.status == "active")
+
+
+def blob_of(image: Image) -> Blob:
+    """The image as the cache knows it: its id stands for its bytes, which never change."""
+    digest = None
+    if image.os_hash_value and image.os_hash_algo and image.os_hash_algo in hashlib.algorithms_available:
+        digest = Digest(image.os_hash_algo, image.os_hash_value)
+    elif image.checksum:
+        digest = Digest("md5", image.checksum)
+    return Blob(key=image.id, size_bytes=image.size_bytes, digest=digest)
+
+
+def _asked(request: web.Request, image: Image) -> Span | None:
+    if image.size_bytes is not None:
+        return ranges.parse(request.headers, image.size_bytes)
+    if hdrs.RANGE in request.headers or hdrs.CONTENT_RANGE in request.headers:
+        raise RangeNotSatisfiable("The size of this image is not known, so no part of it can be named.")
+    return None

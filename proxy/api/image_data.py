@@ -1,0 +1,65 @@
+"""PUT of image data: everything that can be refused without the data is refused before they are asked for."""
+
+from aiohttp import hdrs, web
+
+from proxy.api import access
+from proxy.api.call import Call, empty_response
+from proxy.api.location_changes import check_can_leave_queue
+from proxy.errors import BadRequest, Gone, StateConflict, UnsupportedMediaType
+from proxy.uploads import Upload, pieces
+from upstream.registry import ImageChanges
+from upstream.types import Image, Status
+
+_OCTETS = "application/octet-stream"
+_SIZE_HEADER = "x-openstack-image-size"
+_STORE_HEADER = "x-image-meta-store"
+
+
+async def upload(call: Call) -> web.StreamResponse:
+    """Source of the order of checks: glance/api/v2/image_data.py, upload."""
+    _check_media_type(call)
+    expected_bytes = _announced_bytes(call)
+    store = _store(call)
+    image = await call.image()
+    access.enforce(call, "upload_image", image)
+    _check_can_save(image)
+    saving = ImageChanges(columns={"status": Status.SAVING})
+    image = await call.services.registry.images.update(call.context, image.id, saving, from_status=(Status.QUEUED,))
+    incoming = Upload(call.services, call.context, image, expected_bytes)
+    await call.accept_body()
+    await incoming.receive(pieces(call.request.content), store)
+    return empty_response()
+
+
+def _check_media_type(call: Call) -> None:
+    sent = call.request.headers.get(hdrs.CONTENT_TYPE)
+    if sent is None or sent.partition(";")[0].strip() != _OCTETS:
+        raise UnsupportedMediaType(f"Invalid content type {sent}: image data are sent as {_OCTETS}.")
+
+
+def _announced_bytes(call: Call) -> int | None:
+    announced = call.request.headers.get(_SIZE_HEADER)
+    if announced is None:
+        return call.request.content_length or None
+    try:
+        return int(announced)
+    except ValueError:
+        raise BadRequest(f"Invalid image size in the header {_SIZE_HEADER}: {announced[:40]!r}.") from None
+
+
+def _store(call: Call) -> str | None:
+    """The store that the data go to, None for the default. Raises BadRequest, and Gone if it takes none."""
+    named = call.request.headers.get(_STORE_HEADER)
+    infos = {info.id: info for info in call.services.stores.infos()}
+    if named is not None and named not in infos:
+        raise BadRequest(f"There is no store {named!r}; there are {', '.join(infos)}.")
+    chosen = infos.get(named) if named is not None else next((one for one in infos.values() if one.is_default), None)
+    if chosen is None or chosen.is_read_only:
+        raise Gone("Adding images to this store is disabled.")
+    return named
+
+
+def _check_can_save(image: Image) -> None:
+    if image.status is not Status.QUEUED:
+        raise StateConflict(f"Image status transition from {image.status} to saving is not allowed")
+    check_can_leave_queue(image)

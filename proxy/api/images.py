@@ -1,0 +1,159 @@
+"""Images: create, list, show, change, delete."""
+
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+import structlog
+from aiohttp import hdrs, web
+
+from cache import CacheError
+from proxy.api import access, filters, image_fields, location_changes, patch, views
+from proxy.api.call import Call, empty_response, json_response
+from proxy.errors import BadRequest, Forbidden
+from proxy.policy import image_target
+from upstream.errors import DataNotFound, Denied, Invalid, NotSupported, UpstreamError
+from upstream.types import Image, Location, Status
+
+log = structlog.get_logger(__name__)
+
+
+async def create(call: Call) -> web.StreamResponse:
+    body = await call.json()
+    image = await call.considered(
+        image_fields.new_image,
+        body,
+        image_id=str(uuid.uuid4()),
+        owner=call.context.project_id,
+        now=datetime.now(UTC),
+        schemas=call.schemas,
+        config=call.services.config.api,
+    )
+    access.enforce_creation(call, image.owner, body.get("visibility"))
+    image = await call.services.registry.images.create(call.context, image)
+    response = json_response(view(call, image), HTTPStatus.CREATED)
+    response.headers[hdrs.LOCATION] = f"{call.request.scheme}://{call.request.host}{views.image_path(image.id)}"
+    if methods := call.services.config.api.import_methods:
+        response.headers["OpenStack-image-import-methods"] = ",".join(methods)
+    response.headers["OpenStack-image-store-ids"] = ",".join(info.id for info in call.services.stores.infos())
+    return response
+
+
+async def index(call: Call) -> web.StreamResponse:
+    """A page may be shorter than its limit: rows that the policy hides are dropped after the registry counted."""
+    parameters = _parameters(call)
+    query = filters.parse(parameters, call.services.config.api)
+    call.services.policy.enforce("get_images", call.context, {"project_id": call.context.project_id})
+    found = await call.services.registry.images.list(call.context, query)
+    shown = [image for image in found if access.is_shown(call, image)]
+    is_full = len(found) == query.limit
+    marker = shown[-1].id if shown and is_full else None
+    return json_response(views.list_view([view(call, image) for image in shown], parameters, next_marker=marker))
+
+
+async def show(call: Call) -> web.StreamResponse:
+    image = await call.image()
+    access.enforce(call, "get_image", image)
+    return json_response(view(call, image))
+
+
+async def update(call: Call) -> web.StreamResponse:
+    """All operations or none: the registry gets one set of differences."""
+    media_type = call.request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip()
+    patch.check_media_type(media_type)
+    operations = await call.considered(patch.parse, media_type, await call.json(), call.schemas)
+    image = await call.image()
+    if not operations:
+        return json_response(view(call, image))
+    draft = patch.Draft(image)
+    places = location_changes.LocationDraft(image, call)
+    for operation in operations:
+        if operation.name == patch.LOCATIONS:
+            await places.apply(operation)
+        else:
+            _enforce_change(call, image, operation)
+            draft.apply(operation, is_admin=call.context.is_admin)
+    changes, from_status = places.merged(draft.changes(call.services.config.api))
+    image = await call.services.registry.images.update(call.context, image.id, changes, from_status=from_status)
+    await places.forget_removed()
+    return json_response(view(call, image))
+
+
+def _enforce_change(call: Call, image: Image, operation: patch.Operation) -> None:
+    if operation.name == "visibility" and operation.verb is not patch.Verb.REMOVE:
+        access.enforce_visibility(call, operation.value, image_target(image))
+    access.enforce(call, "modify_image", image)
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    """The data go first: while a store says that they are in use, the image stays."""
+    image = await call.image()
+    access.enforce(call, "delete_image", image)
+    if image.protected:
+        raise Forbidden(f"Image {image.id} is protected and cannot be deleted.")
+    for location in await _all_locations(call, image):
+        await delete_data(call, image, location)
+    await call.services.registry.images.delete(call.context, image.id)
+    await _forget_cached(call, image)
+    return empty_response()
+
+
+async def _forget_cached(call: Call, image: Image) -> None:
+    """The image is deleted whether or not its entry can be: an entry nobody asks for goes by its age."""
+    try:
+        await call.services.cache.evict(image.id)
+    except CacheError as error:
+        log.warning("entry.not_evicted", key=image.id, error=type(error).__name__)
+
+
+async def _all_locations(call: Call, image: Image) -> tuple[Location, ...]:
+    """Those of a deactivated image are hidden from its owner, but they have to go with it."""
+    if image.status is not Status.DEACTIVATED or call.context.is_admin:
+        return image.locations
+    unveiled = await call.services.registry.images.get(replace(call.context, is_admin=True), image.id)
+    return unveiled.locations
+
+
+async def delete_data(call: Call, image: Image, location: Location) -> None:
+    """Delete what lies at a location; data that are gone, or that nobody can delete, are no obstacle.
+
+    Raises Conflict while something uses them, Forbidden, Unavailable.
+    """
+    try:
+        await call.services.stores.delete(location)
+    except Denied as error:
+        raise Forbidden(str(error)) from error
+    except (DataNotFound, NotSupported, Invalid) as error:
+        log.info("data.not_deleted", image=image.id, store=location.store, reason=type(error).__name__)
+
+
+def view(call: Call, image: Image) -> dict[str, Any]:
+    config = call.services.config.api
+    return views.image_view(
+        image,
+        show_locations=config.show_multiple_locations,
+        show_direct_url=config.show_image_direct_url,
+        rank=lambda location: _weight(call, location),
+    )
+
+
+def _weight(call: Call, location: Location) -> int:
+    stores = call.services.stores
+    try:
+        return call.services.config.stores.backends[stores.of(location)].weight
+    except UpstreamError:
+        return 0
+
+
+def _parameters(call: Call) -> list[tuple[str, str]]:
+    """The query string, decoded. Raises BadRequest if it is not UTF-8 or has what no database can look for."""
+    try:
+        parameters = parse_qsl(call.request.rel_url.raw_query_string, keep_blank_values=True, errors="strict")
+    except UnicodeError:
+        raise BadRequest("The query string has characters that are not UTF-8.") from None
+    if any("\0" in text for parameter in parameters for text in parameter):
+        raise BadRequest("The query string has a NUL character.")
+    return parameters

@@ -1,0 +1,118 @@
+"""The route table: every method and path of the API, in one place. A new resource is one module and its rows here."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aiohttp import hdrs
+
+from proxy.api import (
+    cached_images,
+    discovery,
+    downloads,
+    health,
+    image_data,
+    images,
+    locations,
+    schema_documents,
+    tags,
+    versions,
+)
+from proxy.api.call import Handler
+from proxy.errors import MethodNotAllowed, MethodUnknown, NoSuchResource
+
+GET, PUT, POST = hdrs.METH_GET, hdrs.METH_PUT, hdrs.METH_POST
+PATCH, DELETE, HEAD = hdrs.METH_PATCH, hdrs.METH_DELETE, hdrs.METH_HEAD
+ANY = hdrs.METH_ANY
+
+_METHODS = frozenset({GET, HEAD, POST, PUT, DELETE, PATCH})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row. `no_body`: a request with a body is refused. `mutates`: refused to read-only callers.
+
+    Without `needs_auth` nobody is asked who he is, and the answer bears no request id.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    no_body: bool = False
+    mutates: bool = False
+    needs_auth: bool = True
+
+
+IMAGE = "/v2/images/{image_id}"
+CACHED = "/v2/cache/{image_id}"
+
+ROUTES: Sequence[Route] = (
+    Route(ANY, "/", versions.choices, needs_auth=False),
+    Route(ANY, "/versions", versions.index, needs_auth=False),
+    Route(ANY, "/healthcheck", health.show, needs_auth=False),
+    Route(HEAD, "/healthcheck", health.probe, needs_auth=False),
+    Route(ANY, "/v2", versions.with_slash),
+    Route(GET, "/v2/schemas/image", schema_documents.image, no_body=True),
+    Route(GET, "/v2/schemas/images", schema_documents.images, no_body=True),
+    Route(GET, "/v2/schemas/member", schema_documents.member, no_body=True),
+    Route(GET, "/v2/schemas/members", schema_documents.members, no_body=True),
+    Route(GET, "/v2/schemas/task", schema_documents.task, no_body=True),
+    Route(GET, "/v2/schemas/tasks", schema_documents.tasks, no_body=True),
+    Route(GET, "/v2/info/import", discovery.import_methods, no_body=True),
+    Route(GET, "/v2/info/stores", discovery.stores, no_body=True),
+    Route(GET, "/v2/images", images.index),
+    Route(POST, "/v2/images", images.create, mutates=True),
+    Route(GET, IMAGE, images.show, no_body=True),
+    Route(PATCH, IMAGE, images.update, mutates=True),
+    Route(DELETE, IMAGE, images.delete, no_body=True, mutates=True),
+    Route(GET, f"{IMAGE}/file", downloads.download, no_body=True),
+    Route(PUT, f"{IMAGE}/file", image_data.upload, mutates=True),
+    Route(POST, f"{IMAGE}/locations", locations.add),
+    Route(GET, f"{IMAGE}/locations", locations.index),
+    Route(PUT, f"{IMAGE}/tags/{{tag}}", tags.add, no_body=True, mutates=True),
+    Route(DELETE, f"{IMAGE}/tags/{{tag}}", tags.remove, no_body=True, mutates=True),
+    Route(GET, "/v2/cache", cached_images.index, no_body=True),
+    Route(DELETE, "/v2/cache", cached_images.clear, mutates=True),
+    Route(GET, "/v2/cache/usage", cached_images.usage, no_body=True),
+    Route(GET, CACHED, cached_images.show, no_body=True),
+    Route(PUT, CACHED, cached_images.ask, mutates=True),
+    Route(DELETE, CACHED, cached_images.delete, mutates=True),
+)
+
+
+class RouteTable:
+    """The rows by path, each path compiled once."""
+
+    def __init__(self, routes: Sequence[Route] = ROUTES) -> None:
+        self._fixed: dict[str, dict[str, Route]] = {}
+        self._patterns: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
+        for route in routes:
+            if "{" not in route.path:
+                self._fixed.setdefault(route.path, {})[route.method] = route
+                continue
+            pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path))
+            self._patterns.setdefault(route.path, (pattern, {}))[1][route.method] = route
+
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """The row for a request and what its path names. `path` is decoded, so that a slash in a name parts it.
+
+        There is no implicit HEAD. Raises MethodNotAllowed, NoSuchResource, and MethodUnknown for a method that no
+        resource has on a path that is none.
+        """
+        methods, parameters = self._match(path)
+        if methods is None:
+            if method not in _METHODS:
+                raise MethodUnknown(f"The request method {method} is not implemented for this server.")
+            raise NoSuchResource("The resource could not be found.")
+        route = methods.get(method) or methods.get(ANY)
+        if route is None:
+            raise MethodNotAllowed(method, tuple(methods))
+        return route, parameters
+
+    def _match(self, path: str) -> tuple[dict[str, Route] | None, dict[str, str]]:
+        if (fixed := self._fixed.get(path)) is not None:
+            return fixed, {}
+        for pattern, methods in self._patterns.values():
+            if (match := pattern.fullmatch(path)) is not None:
+                return methods, match.groupdict()
+        return None, {}

@@ -1,0 +1,93 @@
+"""Images as JSON, key for key in Glance's order. Pure.
+
+Source: glance/api/v2/images.py, ResponseSerializer.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from upstream.types import Image, Location
+
+HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
+
+# In the order in which they are shown; the fields of Image that hold them.
+_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "name": "name",
+        "disk_format": "disk_format",
+        "container_format": "container_format",
+        "visibility": "visibility",
+        "size": "size_bytes",
+        "virtual_size": "virtual_size_bytes",
+        "status": "status",
+        "checksum": "checksum",
+        "protected": "protected",
+        "min_ram": "min_ram_mib",
+        "min_disk": "min_disk_gib",
+        "owner": "owner",
+        "os_hidden": "os_hidden",
+        "os_hash_algo": "os_hash_algo",
+        "os_hash_value": "os_hash_value",
+        "id": "id",
+    }
+)
+
+
+def image_view(
+    image: Image,
+    *,
+    show_locations: bool = False,
+    show_direct_url: bool = False,
+    rank: Callable[[Location], int] = lambda _: 0,
+) -> dict[str, Any]:
+    """`rank` is the weight of a location's store: the heaviest gives the direct URL, of equals the first."""
+    view: dict[str, Any] = {
+        name: "" if value is None else value
+        for name, value in image.properties.items()
+        if name not in HIDDEN_PROPERTIES
+    }
+    for name, field in _ATTRIBUTES.items():
+        view[name] = getattr(image, field)
+    view["created_at"] = timestamp(image.created_at)
+    view["updated_at"] = timestamp(image.updated_at)
+    if show_locations:
+        view["locations"] = locations_view(image.locations)
+    if show_direct_url and image.locations:
+        view["direct_url"] = max(image.locations, key=rank).url
+    view["tags"] = list(image.tags)
+    view["self"] = image_path(image.id)
+    view["file"] = f"{image_path(image.id)}/file"
+    view["schema"] = "/v2/schemas/image"
+    if stores := [location.store for location in image.locations if location.store]:
+        view["stores"] = ",".join(stores)
+    return view
+
+
+def locations_view(locations: Iterable[Location]) -> list[dict[str, Any]]:
+    return [{"url": location.url, "metadata": dict(location.metadata)} for location in locations]
+
+
+def list_view(
+    views: Sequence[Mapping[str, Any]], parameters: Sequence[tuple[str, str]], *, next_marker: str | None
+) -> dict[str, Any]:
+    """A page of a list. `parameters` are those of the request, all of which the links repeat but the marker."""
+    kept = [(name, value) for name, value in parameters if name != "marker"]
+    page: dict[str, Any] = {"images": list(views), "first": _link(kept), "schema": "/v2/schemas/images"}
+    if next_marker is not None:
+        page["next"] = _link([*kept, ("marker", next_marker)])
+    return page
+
+
+def _link(parameters: Sequence[tuple[str, str]]) -> str:
+    return f"/v2/images?{urlencode(parameters)}" if parameters else "/v2/images"
+
+
+def image_path(image_id: str) -> str:
+    return f"/v2/images/{quote(image_id)}"
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,270 @@
+"""The `glint` command. Each command is one module of `proxy.commands`; here are their arguments."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from proxy.config import Config, ConfigError, load, origins
+
+app = typer.Typer(
+    name="glint",
+    help="A caching transfer proxy that delivers VM images in OpenStack clouds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+cache_app = typer.Typer(no_args_is_help=True, help="Look into the disk cache, and take images out of it.")
+config_app = typer.Typer(no_args_is_help=True, help="Check the configuration, and see what it comes to.")
+app.add_typer(cache_app, name="cache")
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="GLINT_CONFIG",
+        help="Default: ./config.yaml if there is one, else /etc/glint/config.yaml, else the built-in defaults.",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One key, such as cache.size_max='2 GiB'; may be repeated."),
+]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Option("--node", metavar="URL", help="A running Glint; may be repeated. Default: the one of --config."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document per line on standard output.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Work on the folder cache.dir, past the running Glint.")]
+Images = Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Ids or names of images.", show_default=False)]
+_DEFAULT_FILES = (Path("config.yaml"), Path("/etc/glint/config.yaml"))
+_WRONG_USAGE = 2
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    app(prog_name="glint")
+
+
+@app.command()
+def serve(config: ConfigFile = None, overrides: Overrides = None) -> None:
+    """Serve the Images API until SIGTERM."""
+    from proxy.commands import serve as command  # noqa: PLC0415 - a second of imports that other commands do without
+    from proxy.logs import configure_logging  # noqa: PLC0415
+
+    loaded = load_or_exit(config, overrides)
+    configure_logging(loaded.logging)
+    try:
+        command.run(loaded)
+    except command.STARTUP_ERRORS as error:
+        fail(str(error))
+
+
+@app.command()
+def prewarm(
+    *,
+    images: Annotated[
+        list[str] | None, typer.Argument(metavar="IMAGE…", help="Ids or names of images.", show_default=False)
+    ] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="Active images with this tag.")] = None,
+    properties: Annotated[
+        list[str] | None, typer.Option("--property", metavar="K=V", help="Active images with this property.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All active images.")] = False,
+    nodes: Nodes = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be fetched, and if it fits.")] = False,
+    as_json: Json = False,
+    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Images at once on each node.")] = 4,
+    timeout_s: Annotated[
+        float | None, typer.Option("--timeout", min=0, metavar="S", help="Give up waiting after S seconds.")
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Have images on the disks of running Glints before anyone asks for them.
+
+    Exit status 0 only if every image is on disk and its digest holds; run it again to verify what is there. Several
+    --tag and --property together mean images that have all of them; no image chosen is a failure. The token comes from
+    OS_TOKEN, OS_AUTH_URL with OS_USERNAME and OS_PASSWORD, or the service's own user in the configuration.
+    """
+    from proxy.commands import prewarm as command  # noqa: PLC0415
+    from proxy.commands.selection import Selection  # noqa: PLC0415
+
+    pairs = [text.partition("=") for text in properties or ()]
+    for name, equals, _ in pairs:
+        if not (name and equals):
+            raise typer.BadParameter(f"expected K=V, such as os_distro=ubuntu, got {name!r}", param_hint="--property")
+    selection = Selection(
+        names=tuple(images or ()),
+        tags=tuple(tags or ()),
+        properties={name: value for name, _, value in pairs},
+        everything=everything,
+    )
+    if selection.is_empty:
+        raise typer.BadParameter("name images, or choose some by --tag, --property or --all", param_hint="IMAGE…")
+    options = command.Options(
+        selection=selection,
+        nodes=nodes or (),
+        dry_run=dry_run,
+        as_json=as_json,
+        concurrency=concurrency,
+        timeout_s=timeout_s,
+    )
+    loaded = load_or_exit(config, overrides)
+    _finish(
+        lambda environment: command.run(loaded, options, environment),
+        on_interrupt="interrupted; the fills that were begun go on, `glint cache list` shows what is there",
+    )
+
+
+@cache_app.command("list")
+def cache_list(
+    *,
+    nodes: Nodes = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """What is cached, the most recently used first."""
+    _cache("list", config, overrides, nodes=nodes, offline=offline, as_json=as_json)
+
+
+@cache_app.command("show")
+def cache_show(
+    *,
+    images: Images,
+    nodes: Nodes = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Where the bytes of images are."""
+    _cache("show", config, overrides, images=images, nodes=nodes, offline=offline, as_json=as_json)
+
+
+@cache_app.command("stats")
+def cache_stats(
+    *,
+    nodes: Nodes = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """How full the cache is, and how well it does."""
+    _cache("stats", config, overrides, nodes=nodes, offline=offline, as_json=as_json)
+
+
+@cache_app.command("evict")
+def cache_evict(
+    *,
+    images: Images,
+    nodes: Nodes = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Take images out of the cache; downloads of them that run end well. Exit status 1 if one is not there."""
+    _cache("evict", config, overrides, images=images, nodes=nodes, offline=offline, as_json=as_json)
+
+
+@cache_app.command("clear")
+def cache_clear(
+    *,
+    nodes: Nodes = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Take everything out of the cache; downloads that run end well."""
+    _cache("clear", config, overrides, nodes=nodes, offline=offline, as_json=as_json)
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile = None, overrides: Overrides = None) -> None:
+    """Say "ok", or all that is wrong at once with exit status 2."""
+    from proxy.commands import config as command  # noqa: PLC0415
+
+    if problems := command.check(load_or_exit(config, overrides)):
+        _tell(problems)
+    typer.echo("ok")
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile = None, overrides: Overrides = None) -> None:
+    """The effective configuration as YAML. Beside each value that is no default stands who said it; no secrets."""
+    from proxy.commands import config as command  # noqa: PLC0415
+
+    loaded = load_or_exit(config, overrides)
+    typer.echo(command.show(loaded, origins(_file(config), overrides or (), os.environ)), nl=False)
+
+
+def load_or_exit(config: Path | None, overrides: list[str] | None) -> Config:
+    """The configuration, or all its problems on standard error and exit status 2."""
+    try:
+        return load(_file(config), overrides or (), os.environ)
+    except ConfigError as error:
+        _tell(error.problems)
+
+
+def fail(message: str) -> NoReturn:
+    """One line on standard error, exit status 1."""
+    typer.echo(f"glint: {message}", err=True)
+    sys.exit(1)
+
+
+def _file(config: Path | None) -> Path | None:
+    return config or next((file for file in _DEFAULT_FILES if file.is_file()), None)
+
+
+def _tell(problems: list[str]) -> NoReturn:
+    for problem in problems:
+        typer.echo(f"glint: {problem}", err=True)
+    sys.exit(_WRONG_USAGE)
+
+
+def _cache(
+    name: str,
+    config: Path | None,
+    overrides: list[str] | None,
+    *,
+    images: Sequence[str] = (),
+    nodes: list[str] | None,
+    offline: bool,
+    as_json: bool,
+) -> None:
+    from proxy.commands import cache as command  # noqa: PLC0415
+
+    if nodes and offline:
+        raise typer.BadParameter("--offline works on this machine's folder, not on a node", param_hint="--offline")
+    options = command.Options(images=images, nodes=nodes or (), offline=offline, as_json=as_json)
+    loaded = load_or_exit(config, overrides)
+    _finish(lambda environment: command.RUNS[name](loaded, options, environment))
+
+
+def _finish(
+    run: Callable[[Mapping[str, str]], Coroutine[None, None, bool]], *, on_interrupt: str = "interrupted"
+) -> None:
+    """Run a command that asks a running Glint; exit status 0 only if it says that all went well."""
+    from proxy.commands.errors import CommandFailed  # noqa: PLC0415
+
+    try:
+        all_well = asyncio.run(run(os.environ))
+    except CommandFailed as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo(f"glint: {on_interrupt}", err=True)
+        sys.exit(_INTERRUPTED)
+    if not all_well:
+        sys.exit(1)

@@ -1,0 +1,105 @@
+"""`glint config`: is the configuration good, and what does it come to."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ByteSize, SecretStr
+
+from proxy.config import Config
+from proxy.policy import Policy, PolicyFileBroken
+from upstream.registry import RegistryMisconfigured, open_registry
+from upstream.stores import HttpStoreConfig
+
+_UNITS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+_USER_INFO = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
+_MASK = "***"
+
+
+def check(config: Config) -> list[str]:
+    """What would keep `glint serve` from starting although every value is well formed: files, and what is built in."""
+    problems = [
+        f"{key}: {file} cannot be read: {reason}" for key, file in _files(config) if (reason := _unreadable(file))
+    ]
+    try:
+        Policy(config.api.policy_file)
+    except PolicyFileBroken as error:
+        problems += [f"api.policy_file: {error.path}: {problem}" for problem in error.problems]
+    try:
+        open_registry(config.registry)
+    except RegistryMisconfigured as error:
+        problems.append(str(error))
+    return problems
+
+
+def show(config: Config, origins: Mapping[str, str]) -> str:
+    """The effective configuration as YAML, secrets masked; beside each value that is no default, who said it."""
+    return "".join(_lines(config, "", origins, 0)).rstrip("\n") + "\n"
+
+
+def _lines(section: BaseModel | Mapping[str, Any], prefix: str, origins: Mapping[str, str], depth: int) -> list[str]:
+    lines, indent = [], "  " * depth
+    for name, value in _items(section):
+        dotted = f"{prefix}{name}"
+        if isinstance(value, BaseModel | Mapping) and value:
+            lines.append(f"{indent}{name}:\n")
+            lines += _lines(value, f"{dotted}.", origins, depth + 1)
+            lines += [] if depth else ["\n"]
+            continue
+        line = f"{indent}{name}: {_flow(_plain(value))}"
+        lines.append(f"{line:<48}  # {origins[dotted]}\n" if dotted in origins else f"{line}\n")
+    return lines
+
+
+def _items(section: BaseModel | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    if isinstance(section, Mapping):
+        return list(section.items())
+    names = sorted(type(section).model_fields, key=lambda name: name != "kind")  # what decides about the others, first
+    return [(name, getattr(section, name)) for name in names]
+
+
+def _flow(value: Any) -> str:
+    """One line of YAML."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("...\n").strip()
+
+
+def _plain(value: Any) -> Any:
+    """The value as config.yaml would have it, without what is secret in it."""
+    if isinstance(value, SecretStr):
+        return _MASK
+    if isinstance(value, ByteSize):
+        return _size(value)
+    if value is None or isinstance(value, bool | int | float):
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(_plain(item) for item in value)
+    return _USER_INFO.sub(rf"\1:{_MASK}@", str(value))
+
+
+def _size(size: ByteSize) -> str | int:
+    for unit, unit_bytes in _UNITS:
+        if size and size % unit_bytes == 0:
+            return f"{size // unit_bytes} {unit}"
+    return int(size)
+
+
+def _files(config: Config) -> list[tuple[str, Path]]:
+    named = {"server.tls.certificate": config.server.tls.certificate, "server.tls.key": config.server.tls.key}
+    for store, backend in config.stores.backends.items():
+        if isinstance(backend, HttpStoreConfig):
+            named[f"stores.backends.{store}.ca_file"] = backend.ca_file
+    return [(key, file) for key, file in named.items() if file is not None]
+
+
+def _unreadable(file: Path) -> str | None:
+    try:
+        os.close(os.open(file, os.O_RDONLY))
+    except OSError as error:
+        return error.strerror
+    return None

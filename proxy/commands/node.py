@@ -1,0 +1,212 @@
+"""A running Glint as its commands see it: the few calls of its API that they need, over HTTP."""
+
+import json
+import re
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+
+from proxy.commands.errors import NoAnswer, Refused
+from proxy.commands.login import TOKEN_NEEDED, find_token
+from proxy.config import Config, ServerConfig
+from proxy.prewarm import CacheState, CacheStatus, Proof
+
+_ANSWER_S = 60.0
+_CONNECT_S = 5.0
+_PAGE = 500
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
+_MARKUP = re.compile(r"(<br ?/>|\s)+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInfo:
+    id: str
+    name: str | None
+    status: str
+    size_bytes: int | None
+    fields: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        return self.name or self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedImage:
+    """An entry as `GET /v2/cache` tells it; times are in seconds since 1970."""
+
+    id: str
+    size_bytes: int
+    hits: int
+    used_at_s: float
+    created_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUsage:
+    entries: int
+    committed_bytes: int
+    reserved_bytes: int
+    limit_bytes: int
+
+    @property
+    def free_bytes(self) -> int:
+        return max(0, self.limit_bytes - self.committed_bytes - self.reserved_bytes)
+
+
+class Node:
+    """All calls raise NoAnswer and Refused."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, token: str | None) -> None:
+        self.url = url.rstrip("/")
+        self._session, self._token = session, token
+
+    async def image(self, image_id: str) -> ImageInfo | None:
+        try:
+            return _image(await self._call("GET", f"/v2/images/{quote(image_id, safe='')}"))
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def images(self, parameters: Sequence[tuple[str, str]]) -> list[ImageInfo]:
+        """All images that these filters of the API choose, page after page."""
+        found: list[ImageInfo] = []
+        query = [*parameters, ("visibility", "all"), ("limit", str(_PAGE))]
+        while True:
+            page = await self._call("GET", "/v2/images", query)
+            found += [_image(document) for document in page["images"]]
+            if "next" not in page:
+                return found
+            query = [pair for pair in query if pair[0] != "marker"] + [("marker", found[-1].id)]
+
+    async def entries(self) -> tuple[list[CachedImage], list[str]]:
+        """What is cached, the most recently used first, and the ids of what is queued."""
+        document = await self._call("GET", "/v2/cache")
+        cached = [
+            CachedImage(
+                id=row["image_id"],
+                size_bytes=row["size"],
+                hits=row["hits"],
+                used_at_s=row["last_accessed"],
+                created_at_s=row["last_modified"],
+            )
+            for row in document["cached_images"]
+        ]
+        return sorted(cached, key=lambda entry: entry.used_at_s, reverse=True), document["queued_images"]
+
+    async def usage(self) -> CacheUsage:
+        return CacheUsage(**await self._call("GET", "/v2/cache/usage"))
+
+    async def status(self, image_id: str) -> CacheStatus:
+        document = await self._call("GET", _cached(image_id))
+        return CacheStatus(
+            state=CacheState(document["state"]),
+            present_bytes=document["present_bytes"],
+            size_bytes=document["size_bytes"],
+            digest=Proof(document["digest"]),
+            error=document["error"],
+        )
+
+    async def ask(self, image_id: str) -> None:
+        """Returns at once; `status` tells how it goes."""
+        await self._call("PUT", _cached(image_id))
+
+    async def evict(self, image_id: str) -> int | None:
+        """The bytes that became free, None if it was not cached."""
+        cached, _ = await self.entries()
+        size_bytes = next((entry.size_bytes for entry in cached if entry.id == image_id), None)
+        if size_bytes is not None:
+            await self._call("DELETE", _cached(image_id))
+        return size_bytes
+
+    async def _call(self, method: str, path: str, parameters: Sequence[tuple[str, str]] = ()) -> Any:
+        headers = {"Accept": "application/json"} | ({"X-Auth-Token": self._token} if self._token else {})
+        try:
+            async with self._session.request(
+                method, f"{self.url}{path}", params=list(parameters), headers=headers, allow_redirects=False
+            ) as answer:
+                body = await answer.read()
+                if answer.status >= 300:
+                    raise Refused(self._complaint(answer.status, body), answer.status)
+                return json.loads(body) if body else None
+        except (aiohttp.ClientConnectionError, TimeoutError, ConnectionError) as error:
+            reason = "nobody listens there" if isinstance(error, aiohttp.ClientConnectorError) else type(error).__name__
+            raise NoAnswer(f"no Glint answers at {self.url} ({reason}): is `glint serve` running there?") from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise NoAnswer(f"what answers at {self.url} is no Glint ({type(error).__name__})") from error
+
+    def _complaint(self, status: int, body: bytes) -> str:
+        if status == 401:
+            return f"{self.url} wants a valid token: {TOKEN_NEEDED}"
+        try:
+            said = _MARKUP.sub(" ", json.loads(body)["message"]).strip()
+        except (ValueError, KeyError, TypeError):
+            said = f"answered with status {status}"
+        hint = " By default this needs the role admin." if status == 403 else ""
+        return f"{self.url}: {said}{hint}"
+
+
+@asynccontextmanager
+async def open_nodes(
+    config: Config, urls: Sequence[str], environment: Mapping[str, str]
+) -> AsyncIterator[tuple[Node, ...]]:
+    """The Glints at `urls`, or the one that this configuration starts. Raises LoginFailed.
+
+    Where that one asks for no token, none is got; for others it is if the environment names somebody.
+    """
+    is_open = config.auth.kind == "none"
+    service = None if is_open else config.auth.keystone
+    token = None if is_open and not urls else await find_token(environment, service)
+    async with AsyncExitStack() as stack:
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_S, sock_connect=_CONNECT_S)
+        tls = _own_tls(config.server) if not urls else ssl.create_default_context(cafile=environment.get("OS_CACERT"))
+        connector = aiohttp.TCPConnector(ssl=tls, limit=0)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
+        yield tuple(Node(url, session, token) for url in (urls or [own_url(config.server)]))
+
+
+def own_url(server: ServerConfig) -> str:
+    """Where the Glint of this configuration listens."""
+    scheme = "https" if server.tls.certificate else "http"
+    return f"{scheme}://{connectable(server.host)}:{server.port}"
+
+
+def connectable(host: str) -> str:
+    """The host part of a URL by which something that listens on `host` is reached from the same machine."""
+    host = _ANYWHERE.get(host, host)
+    return f"[{host}]" if ":" in host else host
+
+
+def short_name(url: str) -> str:
+    return urlsplit(url).netloc or url
+
+
+def _own_tls(server: ServerConfig) -> ssl.SSLContext | bool:
+    """Trusts the very certificate that this configuration serves, whichever name it bears."""
+    if server.tls.certificate is None:
+        return True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(server.tls.certificate)
+    return context
+
+
+def _cached(image_id: str) -> str:
+    return f"/v2/cache/{quote(image_id, safe='')}"
+
+
+def _image(document: Mapping[str, Any]) -> ImageInfo:
+    return ImageInfo(
+        id=document["id"],
+        name=document.get("name"),
+        status=document["status"],
+        size_bytes=document.get("size"),
+        fields=document,
+    )

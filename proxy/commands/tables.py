@@ -1,0 +1,99 @@
+"""What `glint cache` prints for people."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from proxy.commands.node import CachedImage, CacheUsage
+from proxy.commands.numbers import Numbers
+from proxy.commands.text import plural, size_text, span_text
+
+_PLAIN_COLUMNS = 200  # in a file or a pipe nothing is cut off
+
+
+def print_entries(cached: Sequence[CachedImage], queued: Sequence[str], names: Mapping[str, str]) -> None:
+    """The most recently used first."""
+    console = _console()
+    if not cached and not queued:
+        console.print("nothing is cached")
+        return
+    now_s = time.time()
+    table = _table("ID", "NAME", "SIZE", "HITS", "LAST USED", "AGE", right=("SIZE", "HITS"))
+    for entry in cached:
+        table.add_row(
+            entry.id,
+            escape(names.get(entry.id, "-")),
+            size_text(entry.size_bytes),
+            str(entry.hits),
+            f"{span_text(now_s - entry.used_at_s)} ago",
+            span_text(now_s - entry.created_at_s),
+        )
+    for image_id in queued:
+        table.add_row(image_id, escape(names.get(image_id, "-")), "queued", "", "", "")
+    console.print(table)
+    total = sum(entry.size_bytes for entry in cached)
+    waiting = f", {len(queued)} queued" if queued else ""
+    console.print(f"{plural(len(cached), 'image')}, {size_text(total)}{waiting}")
+
+
+def print_one(document: Mapping[str, Any]) -> None:
+    """One image, a line for each thing that is known."""
+    now_s = time.time()
+    present, size = document.get("present_bytes"), document.get("size_bytes")
+    bytes_text = size_text(size) if present == size else f"{size_text(present)} of {size_text(size)}"
+    used, created = document["used_at_s"], document["created_at_s"]
+    lines = {
+        "id": document["id"],
+        "name": document["name"],
+        "state": document["state"],
+        "on disk": bytes_text if present else None,
+        "digest": document.get("digest") if document["state"] == "cached" else None,
+        "hits": document["hits"],
+        "last used": f"{span_text(now_s - used)} ago" if used else None,
+        "age": span_text(now_s - created) if created else None,
+        "failed": document.get("error"),
+    }
+    _print_lines({name: value for name, value in lines.items() if value is not None})
+
+
+def print_stats(usage: CacheUsage, numbers: Numbers | None) -> None:
+    share = usage.committed_bytes / usage.limit_bytes if usage.limit_bytes else 0
+    lines: dict[str, object] = {
+        "entries": usage.entries,
+        "used": f"{size_text(usage.committed_bytes)} ({share:.0%})",
+        "reserved": size_text(usage.reserved_bytes),
+        "free": size_text(usage.free_bytes),
+        "limit": size_text(usage.limit_bytes),
+    }
+    if numbers is not None:
+        ratio = "" if numbers.hit_ratio is None else f" ({numbers.hit_ratio:.0%} found their image)"
+        lines |= {
+            "fills running": numbers.fills_in_flight,
+            "downloads": f"{numbers.hits} hit, {numbers.joins} join, {numbers.misses} miss, "
+            f"{numbers.bypasses} bypass{ratio}",
+            "evictions": numbers.evictions,
+        }
+    _print_lines(lines)
+
+
+def _print_lines(lines: Mapping[str, object]) -> None:
+    width = max(len(name) for name in lines)
+    for name, value in lines.items():
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def _table(*columns: str, right: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column != "NAME")
+    return table
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PLAIN_COLUMNS)

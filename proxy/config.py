@@ -1,0 +1,279 @@
+"""config.yaml, environment and --set into one frozen `Config`; every problem at once, each with its path."""
+
+import difflib
+import ipaddress
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from cache import CacheConfig, TokenCacheConfig
+from metrics import MetricsConfig
+from proxy.api.config import ApiConfig
+from upstream.identity import AuthConfig
+from upstream.registry import RegistryConfig
+from upstream.stores import StoresConfig
+
+ENVIRONMENT_PREFIX = "GLINT_"
+_Model = TypeVar("_Model", bound=BaseModel)
+_SECRET_WORDS = ("password", "secret", "key", "url")
+
+
+class TlsConfig(BaseModel, frozen=True, extra="forbid"):
+    """`server.tls`: both files or neither."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("expected both certificate and key, or neither")
+        return self
+
+
+class ServerConfig(BaseModel, frozen=True, extra="forbid"):
+    """The `server:` section."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9292, ge=0, le=65535)
+    workers: Literal[1] = 1
+    public_endpoint: str | None = None
+    tls: TlsConfig = TlsConfig()
+    drain_s: float = Field(default=30.0, ge=0)
+    client_idle_s: float = Field(default=300.0, gt=0)
+
+
+class NotificationsConfig(BaseModel, frozen=True, extra="forbid"):
+    """The `notifications:` section."""
+
+    driver: Literal["noop"] = "noop"
+    url: str | None = Field(default=None, repr=False)
+
+
+class LoggingConfig(BaseModel, frozen=True, extra="forbid"):
+    """The `logging:` section."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """Everything config.yaml can say. Each part of Glint gets its own section and reads no other."""
+
+    server: ServerConfig = ServerConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    auth: AuthConfig = AuthConfig()
+    token_cache: TokenCacheConfig = TokenCacheConfig()
+    cache: CacheConfig = CacheConfig()
+    stores: StoresConfig = StoresConfig()
+    registry: RegistryConfig = RegistryConfig()
+    api: ApiConfig = ApiConfig()
+    notifications: NotificationsConfig = NotificationsConfig()
+    logging: LoggingConfig = LoggingConfig()
+
+    @model_validator(mode="after")
+    def _without_authentication_only_on_loopback(self) -> Self:
+        if problem := _open_to_all(self.auth, self.server):
+            raise ValueError(problem)
+        return self
+
+
+def _open_to_all(auth: AuthConfig, server: ServerConfig) -> str | None:
+    if auth.kind != "none" or _is_loopback(server.host):
+        return None
+    return (
+        "auth.kind: with none everyone is admin, so server.host must be a loopback address, got "
+        f"{server.host!r}; set auth.kind to keystone, or server.host to 127.0.0.1"
+    )
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems` are whole sentences, one for each thing to mend."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def load(path: Path | None, overrides: Iterable[str] = (), environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration: --set wins over the environment, that over the file, that over the defaults.
+
+    Without a `path`, defaults and overrides alone. Relative paths are relative to the file's folder, or to the
+    working folder without a file. Raises ConfigError.
+    """
+    document = _read(path) if path else {}
+    problems: list[str] = []
+    for dotted, text in [*_from_environment(environment or {}), *_from_command_line(overrides, problems)]:
+        _put(document, dotted, text, problems)
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        problems += [_sentence(details) for details in error.errors(include_url=False)]
+        problems += _beyond_sections(document, problems)
+    if problems:
+        raise ConfigError(problems)
+    return _anchored(config, (path.parent if path else Path()).absolute())
+
+
+def _beyond_sections(document: Mapping[str, Any], problems: Collection[str]) -> list[str]:
+    """What is wrong between sections: pydantic looks at that only when each is well by itself."""
+    try:
+        auth = AuthConfig.model_validate(document.get("auth", {}))
+        server = ServerConfig.model_validate(document.get("server", {}))
+    except ValidationError:
+        return []
+    problem = _open_to_all(auth, server)
+    return [problem] if problem and problem not in problems else []
+
+
+def origins(
+    path: Path | None, overrides: Iterable[str] = (), environment: Mapping[str, str] | None = None
+) -> Mapping[str, str]:
+    """Who said each key that is not left at its default, by dotted path. For a configuration that `load` takes."""
+    said = dict.fromkeys(_leaves(_read(path)), str(path)) if path else {}
+    for name, (dotted, _) in zip(_names(environment or {}), _from_environment(environment or {}), strict=True):
+        said[dotted] = name
+    return said | {dotted: "--set" for dotted, _ in _from_command_line(overrides, [])}
+
+
+def _leaves(document: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for name, value in document.items():
+        is_section = isinstance(value, Mapping) and bool(value)
+        found += _leaves(value, f"{prefix}{name}.") if is_section else [f"{prefix}{name}"]
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        # The parser's own message quotes the line, which may hold a password.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError([f"{path}{where}: is not valid YAML"]) from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError([f"{path}: expected sections such as `server:`, got a {type(document).__name__}"])
+    return {name: {} if section is None else section for name, section in document.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """GLINT_CACHE__SIZE_MAX is cache.size_max. Names without `__` are not keys (GLINT_CONFIG, say)."""
+    return [
+        (name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "."), environment[name])
+        for name in _names(environment)
+    ]
+
+
+def _names(environment: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and "__" in name)
+
+
+def _from_command_line(overrides: Iterable[str], problems: list[str]) -> list[tuple[str, str]]:
+    pairs = []
+    for override in overrides:
+        dotted, equals, text = override.partition("=")
+        if equals and dotted:
+            pairs.append((dotted.strip(), text))
+        else:
+            problems.append(f"--set {dotted.strip()}: expected KEY=VALUE, such as --set cache.size_max='2 GiB'")
+    return pairs
+
+
+def _put(document: dict[str, Any], dotted: str, text: str, problems: list[str]) -> None:
+    *sections, last = dotted.split(".")
+    place = document
+    for section in sections:
+        inner = place.setdefault(section, {})
+        if inner is None:  # an empty section in the file
+            inner = place[section] = {}
+        if not isinstance(inner, dict):
+            problems.append(f"{dotted}: {section} is a value, not a section")
+            return
+        place = inner
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        place[last] = text  # not YAML, then it is meant as it stands
+
+
+def _sentence(details: ErrorDetails) -> str:
+    """One problem in our words: where, what was expected, what was there instead."""
+    location = _path(details["loc"])
+    context = details.get("ctx", {})
+    expectations = {
+        "extra_forbidden": "unknown key" + _suggestion(details["loc"]),
+        "missing": "required, but not given",
+        "literal_error": f"expected {context.get('expected')}",
+        "value_error": str(context.get("error", details["msg"])),
+        "bool_parsing": "expected true or false",
+        "bool_type": "expected true or false",
+        "int_parsing": "expected a whole number",
+        "int_type": "expected a whole number",
+        "float_parsing": "expected a number",
+        "float_type": "expected a number",
+        "byte_size": 'expected a size such as "20 GiB"',
+        "byte_size_unit": 'expected a size such as "20 GiB"',
+        "model_type": "expected a section with keys of its own",
+        "dict_type": "expected a section with keys of its own",
+    }
+    kind = details["type"]
+    expected = expectations.get(kind, details["msg"][:1].lower() + details["msg"][1:])
+    if not location:
+        return expected
+    if kind in ("missing", "value_error", "extra_forbidden") or any(word in location for word in _SECRET_WORDS):
+        return f"{location}: {expected}"
+    return f"{location}: {expected}, got {details['input']!r}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    parts = [str(part) for part in location]
+    if parts[:2] == ["stores", "backends"] and len(parts) > 4:
+        del parts[3]  # the kind, which pydantic names to tell which model it tried
+    return ".".join(parts)
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    if not location:
+        return ""
+    model: Any = Config
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(str(part))
+        model = field.annotation if field else None
+    close = difflib.get_close_matches(str(location[-1]), getattr(model, "model_fields", {}), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _anchored(model: _Model, base: Path) -> _Model:
+    """The same configuration with every relative path made absolute."""
+    changed: dict[str, Any] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, Path):
+            changed[name] = base / value.expanduser()
+        elif isinstance(value, BaseModel):
+            changed[name] = _anchored(value, base)
+        elif isinstance(value, dict):
+            changed[name] = {
+                key: _anchored(item, base) if isinstance(item, BaseModel) else item for key, item in value.items()
+            }
+    if isinstance(model, RegistryConfig) and model.url.startswith("sqlite:///"):
+        changed["url"] = f"sqlite:///{base / model.url.removeprefix('sqlite:///')}"
+    return model.model_copy(update=changed)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

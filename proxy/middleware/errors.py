@@ -1,0 +1,119 @@
+"""From an exception to an answer, in the three forms that webob gives errors and that clients read."""
+
+import html
+import json
+import math
+from http import HTTPStatus
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from proxy.errors import MethodNotAllowed, UnsupportedMediaType, status_of
+from proxy.middleware.state import SERVICES, STATE
+from upstream.errors import Unauthenticated, Unavailable
+
+log = structlog.get_logger(__name__)
+
+_TITLES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Request Entity Too Large",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Request Range Not Satisfiable",
+}
+_INTERNAL = "The server met an error that it did not expect. Its log has the details under the request id."
+_UNAUTHORIZED = "This needs a valid token in the header X-Auth-Token."
+
+_HTML = """<html>
+ <head>
+  <title>{status}</title>
+ </head>
+ <body>
+  <h1>{status}</h1>
+  {message}<br /><br />
+
+
+ </body>
+</html>"""
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Everything that handlers raise ends here. Of what nobody expected the client learns nothing."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        status = HTTPStatus(error.status)
+        return error_response(request, status, error.text or status.description)
+    except Exception as error:
+        if (started := request[STATE].started) is not None:
+            return _cut(request, started, error)
+        if request.transport is None and isinstance(error, ConnectionError):
+            raise
+        return _answer(request, error)
+
+
+def _answer(request: web.Request, error: Exception) -> web.StreamResponse:
+    status = status_of(error)
+    if status is None:
+        log.error("request.failed", error=type(error).__name__, exc_info=error)
+        return error_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, _INTERNAL)
+    if status is HTTPStatus.NO_CONTENT:
+        return web.Response(status=status)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request.refused", error=type(error).__name__, reason=str(error))
+    message = _UNAUTHORIZED if isinstance(error, Unauthenticated) else str(error)
+    response = error_response(request, status, message)
+    if isinstance(error, MethodNotAllowed):
+        response.headers[hdrs.ALLOW] = ", ".join(error.allowed)
+    elif isinstance(error, UnsupportedMediaType) and error.accepted:
+        response.headers["Accept-Patch"] = ", ".join(error.accepted)
+    elif isinstance(error, Unauthenticated) and (challenge := request.app[SERVICES].authenticator.challenge):
+        response.headers[hdrs.WWW_AUTHENTICATE] = challenge
+    elif isinstance(error, Unavailable) and error.retry_after_s is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(math.ceil(error.retry_after_s))
+    return response
+
+
+def _cut(request: web.Request, started: web.StreamResponse, error: Exception) -> web.StreamResponse:
+    """The head is out, so no status is left: cut the connection, that nobody takes a part for the whole."""
+    if not isinstance(error, ConnectionError):
+        log.error("response.cut", error=type(error).__name__, exc_info=error)
+    if request.transport is not None:
+        request.transport.abort()
+    return started
+
+
+def error_response(request: web.Request, status: HTTPStatus, message: str) -> web.Response:
+    """The form follows Accept: html or JSON, whichever is liked better, and plain text for who names neither."""
+    title = _TITLES.get(status, status.phrase)
+    line = f"{status.value} {title}"
+    kind = _kind(request.headers.get(hdrs.ACCEPT, ""))
+    if kind == "application/json":
+        text = json.dumps({"message": f"{message}<br /><br />\n\n\n", "code": line, "title": title})
+    elif kind == "text/html":
+        text = _HTML.format(status=line, message=html.escape(message))
+    else:
+        text = f"{line}\n\n{message}\n\n   "
+    body = text.encode("utf-8", "backslashreplace")
+    charset = None if kind == "application/json" else "UTF-8"
+    return web.Response(body=body, status=status, reason=title, content_type=kind, charset=charset)
+
+
+def _kind(accept: str) -> str:
+    """The better of the two rich forms by quality, html of equals; text if the client takes neither or says nothing."""
+    qualities = {kind: max((_quality(part, kind) for part in accept.split(",")), default=(0, 0.0)) for kind in _KINDS}
+    best = max(_KINDS, key=lambda kind: qualities[kind][1])
+    return best if qualities[best][1] > 0 else "text/plain"
+
+
+_KINDS = ("text/html", "application/json")
+
+
+def _quality(part: str, kind: str) -> tuple[int, float]:
+    """How closely one part of Accept names `kind`, and how much it is liked. The closest part decides."""
+    media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    closeness = {"*/*": 1, f"{kind.partition('/')[0]}/*": 2, kind: 3}.get(media_range, 0)
+    quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
+    try:
+        return (closeness, float(quality) if closeness else 0.0)
+    except ValueError:
+        return (closeness, 0.0)

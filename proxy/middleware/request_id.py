@@ -1,0 +1,40 @@
+"""The name of a request in logs, answers and tasks: the client's own if it sent one."""
+
+import re
+import uuid
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from proxy.middleware.state import SERVICES, STATE
+
+HEADER = "X-Openstack-Request-Id"
+_PREFIX = "req-"
+_PRINTABLE = re.compile(r"[\x20-\x7e]+")
+
+
+@web.middleware
+async def request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A name that is too long or not printable is replaced: it goes into logs and headers.
+
+    Source: glance/api/middleware/context.py.
+    """
+    state = request[STATE]
+    longest = request.app[SERVICES].config.api.max_request_id_length
+    sent = request.headers.get(HEADER, "").strip()
+    if not _PRINTABLE.fullmatch(sent) or 0 < longest < len(sent):
+        sent = f"{_PREFIX}{uuid.uuid4()}"
+    state.request_id = sent if sent.startswith(_PREFIX) else f"{_PREFIX}{sent}"
+    structlog.contextvars.bind_contextvars(request_id=state.request_id)
+    return await handler(request)
+
+
+async def name_response(request: web.Request, response: web.StreamResponse) -> None:
+    """A signal, so that streamed answers bear the name too. Answers to those who are nobody bear none, as in Glance."""
+    state = request.get(STATE)
+    if state is None:
+        return
+    state.started = response
+    if state.context is not None and state.request_id:
+        response.headers["x-openstack-request-id"] = state.request_id

@@ -1,0 +1,29 @@
+"""Finds the version of the API a request speaks, and with it the path in the route table."""
+
+from urllib.parse import unquote
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from proxy.api.negotiation import api_path
+from proxy.errors import BadRequest
+from proxy.middleware.state import STATE
+
+
+@web.middleware
+async def versions(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """OPTIONS is answered here, as by Glance's CORS filter when no origin is allowed: with nothing.
+
+    Raises BadRequest for a path that is not UTF-8.
+    """
+    try:
+        path = unquote(request.rel_url.raw_path, errors="strict")
+        path.encode()
+    except UnicodeError:
+        raise BadRequest("The URL has characters that are not UTF-8.") from None
+    if "\0" in path:
+        raise BadRequest("The URL has a NUL character.")
+    if request.method == hdrs.METH_OPTIONS and path.startswith("/v2"):
+        return web.Response()
+    request[STATE].path = api_path(path, request.headers.get(hdrs.ACCEPT, ""))
+    return await handler(request)

@@ -1,0 +1,74 @@
+"""The composition root: opens every part in order, hands each its own section, closes all in reverse."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from cache import ImageCache, TokenCache
+from metrics import Instruments, watch_loop_lag
+from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthentication
+from proxy.config import Config
+from proxy.policy import Policy
+from proxy.prewarm import Prewarmer
+from proxy.transfer import Sender
+from upstream.errors import Unauthenticated
+from upstream.identity import Keystone
+from upstream.registry import Registry, open_registry
+from upstream.stores import Stores, open_stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What handlers use. Everything in here is open as long as the context of `open_services`."""
+
+    config: Config
+    instruments: Instruments
+    authenticator: Authenticator
+    policy: Policy
+    registry: Registry
+    stores: Stores
+    cache: ImageCache
+    prewarmer: Prewarmer
+    sender: Sender
+
+
+@asynccontextmanager
+async def open_services(config: Config) -> AsyncIterator[Services]:
+    """Enter and leave in the same task: the parts own task groups. Raises what a part cannot start for."""
+    instruments = Instruments()
+    async with AsyncExitStack() as stack:
+        policy = await asyncio.to_thread(Policy, config.api.policy_file)
+        registry = await stack.enter_async_context(open_registry(config.registry))
+        stores = await stack.enter_async_context(open_stores(config.stores, instruments))
+        cache = await stack.enter_async_context(ImageCache(config.cache, instruments))
+        prewarmer = await stack.enter_async_context(Prewarmer(cache))
+        authenticator = await _open_authenticator(config, policy, instruments, stack)
+        sender = Sender(instruments, client_idle_s=config.server.client_idle_s)
+        stack.callback(sender.close)
+        watchers = await stack.enter_async_context(asyncio.TaskGroup())
+        for watch in (policy.watch(), watch_loop_lag(instruments)):
+            stack.callback(watchers.create_task(watch).cancel)
+        yield Services(
+            config=config,
+            instruments=instruments,
+            authenticator=authenticator,
+            policy=policy,
+            registry=registry,
+            stores=stores,
+            cache=cache,
+            prewarmer=prewarmer,
+            sender=sender,
+        )
+
+
+async def _open_authenticator(
+    config: Config, policy: Policy, instruments: Instruments, stack: AsyncExitStack
+) -> Authenticator:
+    if config.auth.kind == "none":
+        return NoAuthentication()
+    tokens = await stack.enter_async_context(
+        TokenCache(config.token_cache, instruments, invalid=Unauthenticated),
+    )
+    keystone = await stack.enter_async_context(Keystone(config.auth.keystone, instruments))
+    return KeystoneAuthentication(config.auth.keystone, keystone, tokens, policy)

@@ -1,0 +1,177 @@
+"""One download's body: the same loop for a whole entry, a growing one, a local file, and a source without a file."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from cache import DiskFailed, Outcome, Reader, Span
+from metrics import Instruments
+from proxy.transfer.buffered import Outlet, drain, send_buffered
+from proxy.transfer.sendfile import ClientGone, FileShort, SocketSender
+
+log = structlog.get_logger(__name__)
+
+_COLD_THREADS = 8
+_CLIENT_CHECKED_S = 1.0  # so soon a client that left while waiting is noticed
+_BYTES_FROM = {
+    Outcome.HIT: "cache",
+    Outcome.JOIN: "fill",
+    Outcome.MISS: "fill",
+    Outcome.BYPASS: "store",
+    Outcome.LOCAL: "local",
+}
+
+
+class Sender:
+    """Sends bodies. Holds the threads that wait for cold pages; `close` ends them."""
+
+    def __init__(self, instruments: Instruments, *, client_idle_s: float) -> None:
+        self._instruments, self._client_idle_s = instruments, client_idle_s
+        self._cold = ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="cold-pages")
+
+    def close(self) -> None:
+        self._cold.shutdown(wait=False)
+
+    async def send(
+        self, request: web.Request, response: web.StreamResponse, reader: Reader, span: Span
+    ) -> web.StreamResponse:
+        """Send the head of `response` and the bytes of `span`. Returns in any case; the outcome is counted and logged.
+
+        What cannot be completed ends with an aborted connection, so that no client takes a short body for a whole one.
+        A bypass opens its source before the head leaves: its refusals are raised and can still become a status.
+        """
+        started = time.monotonic()
+        body = _Body(request, response, reader, span, self._instruments, started)
+        try:
+            if reader.fd is None:
+                await self._send_direct(body)
+            else:
+                await self._send_file(body)
+            await response.write_eof()
+            body.log_end("download.finished")
+        except asyncio.CancelledError:
+            body.abort("cancelled")
+            raise
+        except Exception as error:
+            if not response.prepared:
+                raise
+            self._cut(body, error)
+        finally:
+            self._instruments.downloads.labels(reader.outcome).inc()
+            self._instruments.download_bytes.labels(_BYTES_FROM[reader.outcome]).inc(body.sent_bytes)
+        return response
+
+    async def _send_file(self, body: "_Body") -> None:
+        try:
+            writer = await body.prepare()
+            if body.is_plain:
+                await drain(body.transport, writer)
+                with SocketSender(body.transport, self._cold, idle_s=self._client_idle_s) as socket:
+                    async for stop in body.parts():
+                        await socket.send(body.fd, body.at, stop, body.advance)
+            else:
+                out = Outlet(writer, idle_s=self._client_idle_s)
+                async for stop in body.parts():
+                    await send_buffered(out, self._cold, body.fd, body.at, stop, body.advance)
+        except DiskFailed:
+            # The cache lost its disk in mid-body. The store is well: the rest comes from there.
+            await self._send_direct(body)
+
+    async def _send_direct(self, body: "_Body") -> None:
+        async with body.reader.direct(body.at) as chunks:
+            writer = await body.prepare()
+            out = Outlet(writer, idle_s=self._client_idle_s)
+            async for chunk in chunks:
+                wanted = chunk[: body.span.stop - body.at]
+                await out.write(wanted)
+                body.advance(body.at + len(wanted))
+                if body.at == body.span.stop and body.span.stop != body.reader.blob.size_bytes:
+                    return
+
+    def _cut(self, body: "_Body", error: Exception) -> None:
+        reason = "source"
+        if isinstance(error, ClientGone | ConnectionError):
+            reason = "client"
+        elif isinstance(error, FileShort):
+            reason = "short_file"
+        body.abort(reason)
+        body.log_end("download.cut", reason=reason, error=type(error).__name__)
+
+
+class _Body:
+    """Where one body stands: `at` is the next byte to send."""
+
+    def __init__(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        reader: Reader,
+        span: Span,
+        instruments: Instruments,
+        started_s: float,
+    ) -> None:
+        transport = request.transport
+        if transport is None:
+            raise ClientGone("the client closed the connection")
+        self.request, self.response, self.reader, self.span = request, response, reader, span
+        self.transport = transport
+        self.at = span.start
+        self._instruments, self._started_s = instruments, started_s
+
+    @property
+    def is_plain(self) -> bool:
+        return self.transport.get_extra_info("sslcontext") is None
+
+    @property
+    def fd(self) -> int:
+        assert self.reader.fd is not None
+        return self.reader.fd
+
+    async def prepare(self) -> AbstractStreamWriter:
+        """Send the head, once."""
+        writer = await self.response.prepare(self.request)
+        assert writer is not None
+        return writer
+
+    async def parts(self) -> AsyncIterator[int]:
+        """Where the next stretch that may be sent ends, as the fill lets it go, until all of the span is sent."""
+        while self.at < self.span.stop:
+            yield min(await self._beyond(), self.span.stop)
+
+    def advance(self, at: int) -> None:
+        if self.at == self.span.start and at > self.at:
+            self._instruments.first_byte_seconds.labels(self.reader.outcome).observe(time.monotonic() - self._started_s)
+        self.at = at
+
+    @property
+    def sent_bytes(self) -> int:
+        return self.at - self.span.start
+
+    def log_end(self, event: str, **fields: str) -> None:
+        log.info(
+            event,
+            key=self.reader.blob.key,
+            outcome=self.reader.outcome,
+            sent_bytes=self.sent_bytes,
+            duration_s=round(time.monotonic() - self._started_s, 3),
+            **fields,
+        )
+
+    def abort(self, reason: str) -> None:
+        self._instruments.downloads_aborted.labels(reason).inc()
+        self.transport.abort()
+
+    async def _beyond(self) -> int:
+        """Wait for the next bytes, but not for a client that has left."""
+        while True:
+            try:
+                async with asyncio.timeout(_CLIENT_CHECKED_S):
+                    return await self.reader.beyond(self.at)
+            except TimeoutError:
+                if self.transport.is_closing():
+                    raise ClientGone("the client left while it waited") from None

@@ -1,0 +1,142 @@
+"""Bytes from a file to a plain socket by `os.sendfile`, under any event loop.
+
+uvloop has no sendfile of its own, so the kernel's is called on a duplicate of the transport's socket, whenever the
+loop says that it is writable. The transport must be silent meanwhile: its buffer is drained before the first call.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from cache import in_thread
+
+# One turn of the loop per client sends at most this much, so that many clients share it evenly.
+TURN_BYTES = 2 * 1024 * 1024
+_PROBE_STEP_BYTES = 512 * 1024
+_READ_AHEAD_BYTES = 8 * 1024 * 1024
+# What a filesystem says that cannot answer RWF_NOWAIT; some answer it with nothing read.
+_CANNOT_TELL = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
+
+
+class ClientGone(ConnectionError):
+    """The client closed its side, or took no byte for too long."""
+
+
+class FileShort(Exception):
+    """The file ends before the bytes that were promised from it."""
+
+
+class SocketSender:
+    """Sends parts of files to one client, one `send` at a time. The transport must be plain and drained."""
+
+    def __init__(self, transport: asyncio.Transport, cold: ThreadPoolExecutor, *, idle_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = os.dup(transport.get_extra_info("socket").fileno())
+        self._cold, self._idle_s = cold, idle_s
+        self._file, self._at, self._stop = -1, 0, 0
+        self._advance: Callable[[int], None] = lambda _: None
+        self._done: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.remove_writer(self._socket)
+        os.close(self._socket)
+
+    async def send(self, file: int, start: int, stop: int, advance: Callable[[int], None]) -> None:
+        """Send the bytes from `start` up to `stop`, calling `advance` with the next byte to send after each turn.
+
+        Raises ClientGone, FileShort, OSError of the file. After an error or a cancellation the client has some prefix:
+        the connection is good for nothing more.
+        """
+        self._file, self._at, self._stop, self._advance = file, start, stop, advance
+        while self._at < self._stop:
+            done = self._done = self._loop.create_future()
+            self._loop.add_writer(self._socket, self._turn)
+            try:
+                await self._wait(done)
+            finally:
+                self._loop.remove_writer(self._socket)
+                self._done = None
+            if self._at < self._stop:
+                # The next pages are on disk only. The thread waits for them, so that no other client does.
+                self._sent(await in_thread(self._cold, self._read_and_send, file, self._at, stop))
+
+    async def _wait(self, done: asyncio.Future[None]) -> None:
+        while not done.done():
+            before = self._at
+            await asyncio.wait({done}, timeout=self._idle_s)
+            if not done.done() and self._at == before:
+                raise ClientGone(f"the client took no byte for {self._idle_s:g} s")
+        done.result()
+
+    def _turn(self) -> None:
+        """One turn: the loop calls it while the socket is writable."""
+        done = self._done
+        assert done is not None
+        if done.done():
+            return
+        count = min(TURN_BYTES, self._stop - self._at)
+        try:
+            if not is_resident(self._file, self._at, count):
+                done.set_result(None)
+                return
+            self._sent(_checked(os.sendfile(self._socket, self._file, self._at, count)))
+        except BlockingIOError:
+            return
+        except (OSError, FileShort) as error:
+            done.set_exception(_translated(error))
+            return
+        if self._at == self._stop:
+            done.set_result(None)
+
+    def _read_and_send(self, file: int, start: int, stop: int) -> int:
+        """In a thread: wait for the disk, send what the socket takes at once."""
+        os.posix_fadvise(file, start, min(_READ_AHEAD_BYTES, stop - start), os.POSIX_FADV_WILLNEED)
+        try:
+            os.pread(file, 1, min(start + TURN_BYTES, stop) - 1)
+            return _checked(os.sendfile(self._socket, file, start, min(TURN_BYTES, stop - start)))
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise _translated(error) from error
+
+    def _sent(self, count: int) -> None:
+        self._at += count
+        self._advance(self._at)
+
+
+def is_resident(file: int, start: int, count: int) -> bool:
+    """Whether these bytes can be had without the disk, as far as samples tell; True where nobody can tell."""
+    probe = bytearray(1)
+    stop = start + count
+    for at in (*range(start, stop, _PROBE_STEP_BYTES), stop - 1):
+        try:
+            os.preadv(file, [probe], at, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _CANNOT_TELL:
+                return True
+            raise
+    return True
+
+
+def _checked(sent: int) -> int:
+    """Zero is the end of the file, never a full socket: that would be BlockingIOError."""
+    if sent == 0:
+        raise FileShort("the file ends before the bytes that were promised from it")
+    return sent
+
+
+def _translated(error: OSError | FileShort) -> Exception:
+    if isinstance(error, ConnectionError) or (isinstance(error, OSError) and error.errno == errno.ENOTCONN):
+        return ClientGone("the client closed the connection")
+    return error

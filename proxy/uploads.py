@@ -1,0 +1,171 @@
+"""Image data on their way in: hashed and looked at while the store writes them, kept only if all of it is right."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+from aiohttp import StreamReader, web
+
+from proxy.api.config import ApiConfig
+from proxy.api.image_formats import FormatInspection
+from proxy.errors import BadRequest, Gone, TooLarge
+from proxy.services import Services
+from upstream.errors import Conflict, NotFound, UpstreamError
+from upstream.registry import ImageChanges
+from upstream.stores import Stored
+from upstream.types import Context, Image, Status
+
+log = structlog.get_logger(__name__)
+
+_PIECE_BYTES = 1024 * 1024
+HASHING_ALGORITHM = "sha512"
+
+
+async def pieces(content: StreamReader) -> AsyncGenerator[bytes]:
+    """The body in pieces of about 1 MiB: each costs the waking of threads. Raises BadRequest if it breaks off."""
+    parts: list[bytes] = []
+    size_bytes = 0
+    try:
+        while part := await content.readany():
+            parts.append(part)
+            size_bytes += len(part)
+            if size_bytes >= _PIECE_BYTES:
+                yield b"".join(parts)
+                parts, size_bytes = [], 0
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise BadRequest("The image data broke off before their end.") from error
+    if parts:
+        yield b"".join(parts)
+
+
+class Upload:
+    """One image's data. `receive` may be called once."""
+
+    def __init__(self, services: Services, context: Context, image: Image, expected_bytes: int | None) -> None:
+        self._services, self._context, self._image = services, context, image
+        self._expected_bytes = expected_bytes
+        self._examination = _Examination(image, expected_bytes, services.config.api)
+
+    async def receive(self, data: AsyncGenerator[bytes], store: str | None) -> None:
+        """Store the data of an image that is `saving` and make it active.
+
+        Raises what is wrong with the data or the store; then, as when cancelled, the image is queued again and
+        nothing is stored. Raises Gone if the image was deleted meanwhile.
+        """
+        try:
+            async with aclosing(self._examination.passed_on(data)) as chunks:
+                stored = await self._services.stores.write(self._image.id, chunks, self._expected_bytes, store)
+        except BaseException:
+            await self._requeue()
+            raise
+        try:
+            await self._activate(stored)
+        except (NotFound, Conflict) as error:
+            await self._is_kept(stored)
+            raise Gone(f"Image {self._image.id} was deleted while its data came in.") from error
+        except BaseException as error:
+            # A registry may lose its answer after it has done what was asked.
+            if not (await self._is_kept(stored) and isinstance(error, UpstreamError)):
+                raise
+
+    async def _activate(self, stored: Stored) -> None:
+        columns = {"status": Status.ACTIVE, **self._examination.columns()}
+        await self._update(columns, locations=(stored.location,))
+        log.info("upload.finished", image=self._image.id, size_bytes=stored.size_bytes, store=stored.location.store)
+
+    async def _is_kept(self, stored: Stored) -> bool:
+        """Whether the image points at the data; if it does not, they are removed and the image is queued again.
+
+        Data that an image may point at are never removed: if nobody can tell, they stay, and the image stays saving.
+        """
+        try:
+            now = await self._services.registry.images.get(self._context, self._image.id)
+        except NotFound:
+            await self._remove(stored)
+            return False
+        except UpstreamError as error:
+            log.error("upload.undecided", image=self._image.id, error=type(error).__name__)
+            return False
+        if any(location.url == stored.location.url for location in now.locations):
+            return True
+        await self._remove(stored)
+        await self._requeue()
+        return False
+
+    async def _remove(self, stored: Stored) -> None:
+        try:
+            await self._services.stores.delete(stored.location)
+        except UpstreamError as error:
+            log.error("upload.data_left", image=self._image.id, store=stored.location.store, error=type(error).__name__)
+
+    async def _requeue(self) -> None:
+        """Back to where an upload may begin. An image that was deleted meanwhile stays deleted."""
+        columns = dict.fromkeys(("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value"))
+        try:
+            await self._update({"status": Status.QUEUED, **columns})
+        except (NotFound, Conflict):
+            log.info("upload.image_gone", image=self._image.id)
+        except UpstreamError as error:
+            log.error("upload.left_saving", image=self._image.id, error=type(error).__name__)
+
+    async def _update(self, columns: dict[str, Any], locations: Collection[Any] | None = None) -> None:
+        changes = ImageChanges(columns=columns, locations=None if locations is None else tuple(locations))
+        await self._services.registry.images.update(
+            self._context, self._image.id, changes, from_status=(Status.SAVING,)
+        )
+
+
+class _Examination:
+    """What is learnt of the data while they pass. Digests of a piece run while the store writes that piece."""
+
+    def __init__(self, image: Image, expected_bytes: int | None, config: ApiConfig) -> None:
+        self._expected_bytes, self._limit_bytes = expected_bytes, config.image_size_cap
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha512 = hashlib.sha512()
+        self._formats = FormatInspection(
+            disk_format=image.disk_format, container_format=image.container_format, config=config
+        )
+        self._size_bytes = 0
+        self._virtual_size_bytes: int | None = None
+
+    async def passed_on(self, data: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        """The same data. Raises before their end if they are not what was announced, so that no store keeps them."""
+        loop = asyncio.get_running_loop()
+        running: list[asyncio.Future[None]] = []
+        async with aclosing(data):
+            async for piece in data:
+                self._count(piece)
+                # Pieces are digested in order: the one before has to be through. Reading this one ran beside it.
+                for future in running:
+                    await future
+                running = [loop.run_in_executor(None, digest, piece) for digest in (self._sha512.update, self._look_at)]
+                yield piece
+        for future in running:
+            await future
+        if self._expected_bytes is not None and self._size_bytes != self._expected_bytes:
+            raise BadRequest(f"Size mismatch: expected {self._expected_bytes} bytes, got {self._size_bytes} bytes")
+        self._virtual_size_bytes = await loop.run_in_executor(None, self._formats.finish)
+
+    def columns(self) -> dict[str, Any]:
+        """What the image is then, by the registry's names."""
+        return {
+            "size": self._size_bytes,
+            "virtual_size": self._virtual_size_bytes,
+            "checksum": self._md5.hexdigest(),
+            "os_hash_algo": HASHING_ALGORITHM,
+            "os_hash_value": self._sha512.hexdigest(),
+        }
+
+    def _look_at(self, piece: bytes) -> None:
+        self._md5.update(piece)
+        self._formats.eat(piece)
+
+    def _count(self, piece: bytes) -> None:
+        self._size_bytes += len(piece)
+        if self._expected_bytes is not None and self._size_bytes > self._expected_bytes:
+            raise BadRequest(f"Size exceeds: expected {self._expected_bytes} bytes, got {self._size_bytes} bytes")
+        if self._size_bytes > self._limit_bytes:
+            raise TooLarge(f"The image has more than the {self._limit_bytes} bytes that are allowed.")

@@ -1,0 +1,102 @@
+"""One real Glint and one origin for all tests of this folder; each test brings its own images."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.config import Config, load
+from tests.glint import Glint
+from tests.origin import MIB, Fault, Gate, Noise, Origin
+from tests.peers import Keystone
+
+_numbers = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image behind the origin."""
+
+    id: str
+    name: str  # of the image and at the origin
+    content: Noise
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    glint: Glint
+    origin: Origin
+    gates: list[Gate] = field(default_factory=list)
+
+    @property
+    def fills(self) -> float:
+        return self.glint.metrics().value("glint_fills_in_flight")
+
+    def release(self) -> None:
+        while self.gates:
+            self.gates.pop().open()
+
+    def settle(self) -> None:
+        """Wait for the end of all fills."""
+        deadline_s = time.monotonic() + 10
+        while self.glint.get("/v2/cache").json["queued_images"] or self.fills:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+
+    @property
+    def config(self) -> Config:
+        return load(self.glint.config_path)
+
+    def image(self, size_bytes: int = MIB, *, fault: Fault | None = None, **fields: Any) -> Image:
+        """A new image whose first GET at the origin meets `fault`."""
+        number = next(_numbers)
+        name = f"image-{number}"
+        content = self.origin.add(name, Noise(size_bytes, seed=number))
+        if fault is not None:
+            self.origin.script(name, fault)
+            if fault.gate is not None:
+                self.gates.append(fault.gate)
+        image_id = self.glint.register(self.origin.url(name), content, **({"name": name} | fields))
+        return Image(image_id, name, content)
+
+    def gets(self, image: Image) -> int:
+        return self.origin.counts(image.name).gets
+
+    def is_cached(self, image: Image) -> bool:
+        return image.id in {row["image_id"] for row in self.glint.get("/v2/cache").json["cached_images"]}
+
+    def entry(self, image: Image) -> Path:
+        return self.glint.cache_dir / "entries" / image.id[:2] / image.id
+
+    def status(self, image: Image) -> Any:
+        return self.glint.get(f"/v2/cache/{image.id}").json
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with Origin() as origin, Glint(tmp_path_factory.mktemp("glint"), {"cache.size_max": "64 MiB"}) as glint:
+        yield World(glint, origin)
+
+
+@pytest.fixture
+def world(running: World) -> Iterator[World]:
+    """An empty cache before an origin. What the test left running is let go, and ends, before the next one."""
+    yield running
+    running.release()
+    running.settle()
+    assert running.glint.request("DELETE", "/v2/cache").status == 204
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory, keystone: Keystone) -> Iterator[World]:
+    """The same, asking Keystone about tokens."""
+    settings = {
+        "auth.kind": "keystone",
+        "auth.keystone": {"auth_url": keystone.url, "username": "glance", "password": "secret"},
+    }
+    with Origin() as origin, Glint(tmp_path_factory.mktemp("guarded"), settings) as glint:
+        yield World(glint, origin)

@@ -1,0 +1,167 @@
+"""/v2/cache over the wire."""
+
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from tests.commands.conftest import World
+from tests.origin import Fault, Gate
+from tests.peers import Clients, Keystone
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+def wait_for(world: World, image_id: str, *states: str) -> str:
+    """The state that came, of those that end the waiting."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        state = str(world.glint.get(f"/v2/cache/{image_id}").json["state"])
+        if state in states:
+            return state
+        time.sleep(0.02)
+    raise TimeoutError(state)
+
+
+def test_an_image_asked_for_is_fetched_listed_and_deleted(world: World) -> None:
+    image = world.image()
+    assert world.status(image)["state"] == "absent"
+
+    asked = world.glint.request("PUT", f"/v2/cache/{image.id}")
+    assert (asked.status, asked.content) == (202, b"")
+    assert wait_for(world, image.id, "cached", "failed") == "cached"
+    assert world.status(image) == {
+        "image_id": image.id,
+        "state": "cached",
+        "present_bytes": image.content.size_bytes,
+        "size_bytes": image.content.size_bytes,
+        "digest": "verified",
+        "error": None,
+    }
+    listed = world.glint.get("/v2/cache").json
+    assert [set(row) for row in listed["cached_images"]] == [
+        {"image_id", "hits", "last_accessed", "last_modified", "size"}
+    ]
+    assert listed["cached_images"][0]["image_id"] == image.id
+    assert listed["cached_images"][0]["size"] == image.content.size_bytes
+    assert listed["queued_images"] == []
+
+    deleted = world.glint.request("DELETE", f"/v2/cache/{image.id}")
+    assert (deleted.status, deleted.content) == (204, b"")
+    assert not world.is_cached(image)
+    assert not world.entry(image).exists()
+
+
+def test_usage_counts_entries_promises_and_the_limit(world: World) -> None:
+    gate = Gate(at=1000)
+    filling, cached = world.image(fault=Fault(gate=gate)), world.image()
+    world.glint.get(f"/v2/images/{cached.id}/file")
+    world.glint.request("PUT", f"/v2/cache/{filling.id}")
+    gate.wait_reached()
+
+    wait_for(world, cached.id, "cached")
+    usage = world.glint.get("/v2/cache/usage").json
+    assert usage["entries"] == 1
+    assert usage["limit_bytes"] == 64 * 1024 * 1024
+    assert usage["committed_bytes"] == usage["reserved_bytes"] >= cached.content.size_bytes
+    gate.open()
+
+
+def test_an_image_that_is_being_fetched_is_queued_for_glances_clients(world: World) -> None:
+    gate = Gate(at=500_000)
+    image = world.image(fault=Fault(gate=gate))
+    world.glint.request("PUT", f"/v2/cache/{image.id}")
+    gate.wait_reached()
+    wait_for(world, image.id, "filling")
+    assert world.glint.get("/v2/cache").json == {"cached_images": [], "queued_images": [image.id]}
+    gate.open()
+    assert wait_for(world, image.id, "cached", "failed") == "cached"
+    assert world.glint.get("/v2/cache").json["queued_images"] == []
+
+
+def test_a_failed_image_says_why(world: World) -> None:
+    image = world.image(fault=Fault(flip_at=77))
+    world.glint.request("PUT", f"/v2/cache/{image.id}")
+    assert wait_for(world, image.id, "failed", "cached") == "failed"
+    assert "sha512" in world.status(image)["error"]
+
+
+def test_an_image_in_a_local_file_store_needs_nothing(world: World) -> None:
+    image_id = world.glint.upload(b"local bytes")
+    assert world.glint.request("PUT", f"/v2/cache/{image_id}").status == 202
+    assert world.glint.get(f"/v2/cache/{image_id}").json["state"] == "local"
+    assert world.glint.get("/v2/cache").json == {"cached_images": [], "queued_images": []}
+
+
+def test_an_image_that_is_not_active_is_refused(world: World) -> None:
+    image_id = world.glint.create()
+    answer = world.glint.request("PUT", f"/v2/cache/{image_id}")
+    assert answer.status == 400
+    assert b"queued" in answer.content
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_an_unknown_image_is_not_found(world: World, method: str) -> None:
+    assert world.glint.request(method, f"/v2/cache/{UNKNOWN}").status == 404
+    assert world.glint.request(method, "/v2/cache/..%2f..").status == 404
+
+
+def test_deleting_an_image_that_is_not_cached_is_no_error(world: World) -> None:
+    assert world.glint.request("DELETE", f"/v2/cache/{world.image().id}").status == 204
+
+
+def test_an_entry_whose_image_another_glint_deleted_is_shown_and_can_be_deleted(world: World) -> None:
+    image = world.image()
+    world.glint.request("PUT", f"/v2/cache/{image.id}")
+    wait_for(world, image.id, "cached")
+    with closing(sqlite3.connect(world.glint.directory / "registry.db")) as registry, registry:
+        registry.execute("UPDATE images SET deleted = 1, status = 'deleted' WHERE id = ?", (image.id,))
+
+    assert world.glint.get(f"/v2/images/{image.id}").status == 404
+    assert world.status(image)["state"] == "cached"
+    assert world.glint.request("DELETE", f"/v2/cache/{image.id}").status == 204
+    assert world.glint.request("DELETE", f"/v2/cache/{image.id}").status == 404
+    assert not world.entry(image).exists()
+
+
+def test_the_real_clients_queue_list_and_delete(guarded: World, keystone: Keystone, clients: Clients) -> None:
+    image = guarded.image(token=keystone.token("admin"))
+    admin = keystone.openrc("admin", image_url=guarded.glint.url)
+    clients.run_openstack(admin, "cached", "image", "queue", image.id)
+    (row,) = clients.run_openstack(admin, "cached", "image", "list", "-f", "json").json()
+    assert (row["ID"], row["State"], row["Size"]) == (image.id, "cached", image.content.size_bytes)
+    assert image.id in clients.run_glance(admin, "cache-list").text
+    clients.run_glance(admin, "cache-delete", image.id)
+    assert not guarded.entry(image).exists()
+
+
+@pytest.mark.parametrize(("target", "cached_left", "queued_left"), [("cache", 0, 1), ("queue", 1, 0), ("", 0, 0)])
+def test_clearing_takes_what_the_header_names(world: World, target: str, cached_left: int, queued_left: int) -> None:
+    gate = Gate(at=1000)
+    cached, queued = world.image(), world.image(fault=Fault(gate=gate))
+    world.glint.request("PUT", f"/v2/cache/{cached.id}")
+    wait_for(world, cached.id, "cached")
+    world.glint.request("PUT", f"/v2/cache/{queued.id}")
+    gate.wait_reached()
+
+    headers = {"x-image-cache-clear-target": target}
+    assert world.glint.request("DELETE", "/v2/cache", headers=headers).status == 204
+    left = world.glint.get("/v2/cache").json
+    assert (len(left["cached_images"]), len(left["queued_images"])) == (cached_left, queued_left)
+    gate.open()
+
+
+def test_clearing_something_unknown_is_refused(world: World) -> None:
+    answer = world.glint.request("DELETE", "/v2/cache", headers={"x-image-cache-clear-target": "both"})
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("GET", "/usage"), ("DELETE", ""), ("GET", "/{id}"), ("PUT", "/{id}"), ("DELETE", "/{id}")],
+)
+def test_only_admins_may_use_the_cache(guarded: World, keystone: Keystone, method: str, path: str) -> None:
+    image_id = guarded.glint.create(token=keystone.token("demo"))
+    answer = guarded.glint.request(method, f"/v2/cache{path.format(id=image_id)}", token=keystone.token("demo"))
+    assert answer.status == 403

@@ -1,0 +1,99 @@
+"""`glint config`, and how commands complain about their arguments."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from proxy.cli import app
+from proxy.config import load
+
+SHIPPED = Path(__file__).parents[2] / "config.yaml"
+
+
+def glint(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"GLINT_CONFIG": str(SHIPPED), "COLUMNS": "200"} | environment)
+
+
+def test_a_good_configuration_is_ok() -> None:
+    result = glint("config", "check")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "ok\n", "")
+
+
+def test_all_problems_go_to_standard_error_with_exit_status_2() -> None:
+    result = glint("config", "check", "--set", "cache.sizes=1", "--set", "logging.level=loud")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines() == [
+        "glint: cache.sizes: unknown key; did you mean size_max?",
+        "glint: logging.level: expected 'debug', 'info', 'warning' or 'error', got 'loud'",
+    ]
+
+
+def test_files_that_are_missing_and_kinds_that_are_not_there_are_told(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("get_image: 5\n")
+    result = glint(
+        "config",
+        "check",
+        *("--set", f"server.tls.certificate={tmp_path}/cert.pem", "--set", f"server.tls.key={tmp_path}/key.pem"),
+        *("--set", f"stores.backends.web.ca_file={tmp_path}/ca.pem"),
+        *("--set", f"api.policy_file={tmp_path}/policy.yaml", "--set", "registry.kind=remote"),
+    )
+    assert result.exit_code == 2
+    told = result.stderr.splitlines()
+    assert told[:3] == [
+        f"glint: server.tls.certificate: {tmp_path}/cert.pem cannot be read: No such file or directory",
+        f"glint: server.tls.key: {tmp_path}/key.pem cannot be read: No such file or directory",
+        f"glint: stores.backends.web.ca_file: {tmp_path}/ca.pem cannot be read: No such file or directory",
+    ]
+    assert told[3].startswith(f"glint: api.policy_file: {tmp_path}/policy.yaml: ")
+    assert told[4].startswith("glint: registry.kind: this Glint cannot open 'remote'")
+
+
+def test_show_is_a_configuration_that_means_the_same(tmp_path: Path) -> None:
+    result = glint("config", "show", "--set", "cache.size_max=1234567", "--set", "server.drain_s=0.5")
+    assert result.exit_code == 0
+    again = tmp_path / "config.yaml"
+    again.write_text(result.stdout)
+    assert load(again) == load(SHIPPED, ["cache.size_max=1234567", "server.drain_s=0.5"])
+
+
+def test_show_tells_who_said_what() -> None:
+    result = glint("config", "show", "--set", "cache.size_max=2 GiB", GLINT_SERVER__PORT="1")
+    lines = {tuple(line.split("#")) for line in result.stdout.splitlines() if "#" in line}
+    said = {key.strip(): who.strip() for key, who in lines}
+    assert said["size_max: 2 GiB"] == "--set"
+    assert said["port: 1"] == "GLINT_SERVER__PORT"
+    assert said["fills_max: 64"] == str(SHIPPED)
+
+
+def test_show_masks_every_secret() -> None:
+    secrets = {
+        "GLINT_AUTH__KEYSTONE__PASSWORD": "hunter2",
+        "GLINT_TOKEN_CACHE__SECRET_KEY": "hunter2",
+        "GLINT_REGISTRY__URL": "postgresql://glint:hunter2@db.example.org/glance",
+        "GLINT_REGISTRY__REMOTE__KEY": "hunter2",
+        "GLINT_NOTIFICATIONS__URL": "amqp://glint:hunter2@mq.example.org//",
+    }
+    result = glint("config", "show", **secrets)
+    assert "hunter2" not in result.output
+    document = yaml.safe_load(result.stdout)
+    assert document["auth"]["keystone"]["password"] == "***"
+    assert document["registry"]["url"] == "postgresql://glint:***@db.example.org/glance"
+    assert document["notifications"]["url"] == "amqp://glint:***@mq.example.org//"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("prewarm",), "name images, or choose some by --tag, --property or --all"),
+        (("prewarm", "--property", "ubuntu"), "expected K=V, such as os_distro=ubuntu, got 'ubuntu'"),
+        (("prewarm", "x", "--concurrency", "0"), "greater than or equal to 1"),
+        (("cache", "evict"), "Missing argument"),
+        (("cache", "list", "--offline", "--node", "http://x"), "--offline works on this machine's folder"),
+    ],
+)
+def test_wrong_usage_says_what_would_be_right(arguments: tuple[str, ...], told: str) -> None:
+    result = glint(*arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr

@@ -1,0 +1,179 @@
+"""Downloads of images behind an origin that is slow, broken or lying: what clients see, how often it was asked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from cache import Outcome
+from tests.clients import download_at_once, fast_digest
+from tests.content import KIB, MIB, Noise
+from tests.origin import Fault, Gate, Origin
+from tests.served import FAST_FAULTS, Served, config_for, serving
+
+CONTENT = Noise(5 * MIB + 3, seed=5)
+FETCH_ERRORS = (aiohttp.ClientError, asyncio.IncompleteReadError)
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as served:
+        served.add("disk", CONTENT)
+        yield served
+
+
+@pytest.fixture
+async def glint(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(config_for(tmp_path, FAST_FAULTS)) as served:
+        yield served
+
+
+async def test_a_cold_image_is_read_once_and_then_never_again(glint: Served, origin: Origin) -> None:
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    for _ in range(3):
+        assert await glint.fetch(image_id) == CONTENT.read()
+    assert origin.counts("disk").gets == 1
+    assert glint.counted("glint_downloads_total", outcome=Outcome.MISS) == 1
+    assert glint.counted("glint_downloads_total", outcome=Outcome.HIT) >= 1
+
+
+async def test_sixty_four_clients_at_once_are_one_read(tmp_path: Path, origin: Origin) -> None:
+    content = origin.add("large", Noise(256 * MIB, seed=6))
+    async with serving(config_for(tmp_path, {"cache": {"size_max": "300 MiB"}})) as glint:
+        image_id = await glint.register(content, origin.url("large"))
+        digests = await asyncio.to_thread(download_at_once, glint.file_url(image_id), 64)
+    assert digests == [fast_digest(content)] * 64
+    assert origin.counts("large").gets == 1
+    assert origin.counts("large").sent_bytes == content.size_bytes
+
+
+async def test_the_first_client_dies_at_a_tenth_and_the_others_lose_nothing(glint: Served, origin: Origin) -> None:
+    gate = Gate(at=CONTENT.size_bytes // 10)
+    origin.script("disk", Fault(gate=gate))
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    async with glint.session.get(glint.file_url(image_id)) as first:
+        await first.content.readexactly(CONTENT.size_bytes // 10 - 64 * KIB)
+        others = asyncio.gather(*(glint.fetch(image_id) for _ in range(8)))
+        await gate.reached()
+    gate.open()
+    assert set(await others) == {CONTENT.read()}
+    assert origin.counts("disk").gets == 1
+
+
+BROKEN = [
+    pytest.param(Fault(cut_at=0), id="cut before the first byte"),
+    pytest.param(Fault(cut_at=1), id="cut after the first byte"),
+    pytest.param(Fault(cut_at=2 * MIB), id="cut in the middle"),
+    pytest.param(Fault(cut_at=2 * MIB, reset=True), id="reset in the middle"),
+    pytest.param(Fault(cut_at=CONTENT.size_bytes - 1), id="cut before the last byte"),
+    pytest.param(Fault(flip_at=0), id="first byte wrong"),
+    pytest.param(Fault(flip_at=2 * MIB), id="a byte in the middle wrong"),
+    pytest.param(Fault(flip_at=CONTENT.size_bytes - 1), id="last byte wrong"),
+    pytest.param(Fault(length_off=-1), id="announces a byte too few"),
+    pytest.param(Fault(length_off=1), id="announces a byte too many"),
+    pytest.param(Fault(framing="close", cut_at=MIB), id="no length, ends early"),
+    pytest.param(Fault(framing="chunked", cut_at=MIB), id="chunked, ends early"),
+    pytest.param(Fault(gzip=True), id="compressed unasked"),
+    pytest.param(Fault(refuse=True), id="refuses"),
+    pytest.param(Fault(status=500), id="says 500"),
+    pytest.param(Fault(status=404), id="says 404"),
+    pytest.param(Fault(status=403), id="says 403"),
+    pytest.param(Fault(gate=Gate()), id="hangs before the head"),
+    pytest.param(Fault(gate=Gate(at=MIB)), id="hangs in the middle"),
+]
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+async def test_no_client_sees_a_clean_end_of_a_wrong_body_and_the_next_ask_works(
+    glint: Served, origin: Origin, fault: Fault
+) -> None:
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    origin.always("disk", fault)
+    results = await asyncio.gather(*(_outcome(glint, image_id) for _ in range(4)))
+    assert set(results) <= {"cut", "204", "503"}
+    origin.always("disk", None)
+    assert await glint.fetch(image_id) == CONTENT.read()
+    assert await glint.fetch(image_id) == CONTENT.read()
+
+
+async def test_an_origin_that_does_not_exist_is_503_and_its_absence_of_data_204(glint: Served, origin: Origin) -> None:
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    origin.always("disk", Fault(refuse=True))
+    assert await _outcome(glint, image_id) == "503"
+    origin.always("disk", Fault(status=404))
+    assert await _outcome(glint, image_id) == "204"
+
+
+async def test_a_slow_client_does_not_slow_the_others(glint: Served, origin: Origin) -> None:
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    async with glint.session.get(glint.file_url(image_id)) as slow:
+        await slow.content.readexactly(1)
+        async with asyncio.timeout(20):
+            assert await glint.fetch(image_id) == CONTENT.read()
+        assert await slow.content.read(CONTENT.size_bytes) != b""
+    assert origin.counts("disk").gets == 1
+
+
+async def test_an_image_larger_than_the_cache_is_served_past_it(tmp_path: Path, origin: Origin) -> None:
+    async with serving(config_for(tmp_path, {"cache": {"size_max": "1 MiB"}})) as glint:
+        image_id = await glint.register(CONTENT, origin.url("disk"))
+        assert await glint.fetch(image_id) == CONTENT.read()
+        assert glint.counted("glint_downloads_total", outcome=Outcome.BYPASS) == 1
+        origin.script("disk", Fault(flip_at=3))
+        assert await _outcome(glint, image_id) == "cut"
+
+
+async def test_a_deactivated_image_stops_at_once_also_when_it_is_hot(glint: Served, origin: Origin) -> None:
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    await glint.fetch(image_id)
+    await glint.session.delete(f"{glint.url}/v2/images/{image_id}")
+    async with glint.session.get(glint.file_url(image_id)) as answer:
+        assert answer.status == 404
+
+
+RANGES = [
+    (0, 0),
+    (0, 99),
+    (MIB - 1, MIB),
+    (CONTENT.size_bytes - 1, CONTENT.size_bytes - 1),
+    (2 * MIB, 3 * MIB),
+    (0, CONTENT.size_bytes - 1),
+]
+
+
+@pytest.mark.parametrize("state", ["cold", "filling", "warm"])
+async def test_ranges_are_exact_in_every_state_of_the_cache(glint: Served, origin: Origin, state: str) -> None:
+    gate = Gate(at=MIB)
+    if state == "filling":
+        origin.script("disk", Fault(gate=gate))
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    if state == "warm":
+        await glint.fetch(image_id)
+    asking = asyncio.gather(*(_range(glint, image_id, first, last) for first, last in RANGES))
+    if state == "filling":
+        await gate.reached()
+        gate.open()
+    for (first, last), body in zip(RANGES, await asking, strict=True):
+        assert body == CONTENT.read(first, last + 1)
+    assert origin.counts("disk").gets == 1
+
+
+async def _range(glint: Served, image_id: str, first: int, last: int) -> bytes:
+    async with glint.session.get(glint.file_url(image_id), headers={"Range": f"bytes={first}-{last}"}) as answer:
+        assert answer.status == 206
+        assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{CONTENT.size_bytes}"
+        return await answer.read()
+
+
+async def _outcome(glint: Served, image_id: str) -> str:
+    """What a client could tell: `whole` for a body that ended well, `cut` for one that did not, else the status."""
+    try:
+        async with glint.session.get(glint.file_url(image_id)) as answer:
+            if answer.status != 200:
+                return str(answer.status)
+            await answer.read()
+            return "whole"
+    except FETCH_ERRORS:
+        return "cut"

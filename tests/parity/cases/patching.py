@@ -1,0 +1,256 @@
+"""PATCH /v2/images/{id}."""
+
+from typing import Any
+
+from tests.parity.model import (
+    ACCEPT_JSON,
+    NOBODY,
+    PATCH_V20,
+    PATCH_V21,
+    Case,
+    add,
+    case,
+    create,
+    create_raw,
+    patch,
+    put,
+    remove,
+    request,
+    show,
+    upload,
+)
+
+_BASE = {
+    "name": "renamed",
+    "visibility": "community",
+    "protected": False,
+    "os_hidden": True,
+    "min_disk": 9,
+    "min_ram": 9,
+    "disk_format": "iso",
+    "container_format": "ovf",
+    "tags": ["new", "new", "other"],
+    "owner": "{demo}",
+}
+_FORBIDDEN: dict[str, Any] = {
+    "id": NOBODY,
+    "status": "active",
+    "checksum": "x",
+    "size": 7,
+    "virtual_size": 7,
+    "created_at": "2020-01-01T00:00:00Z",
+    "updated_at": "2020-01-01T00:00:00Z",
+    "os_hash_algo": "md5",
+    "os_hash_value": "x",
+    "self": "x",
+    "file": "x",
+    "schema": "x",
+    "direct_url": "x",
+    "stores": "x",
+    "location": "x",
+    "deleted": True,
+    "deleted_at": "x",
+    "os_glance_x": "x",
+}
+_BAD_VALUES: dict[str, Any] = {
+    "name": 7,
+    "visibility": "everyone",
+    "protected": "true",
+    "min_disk": -1,
+    "min_ram": "x",
+    "disk_format": "zip",
+    "tags": "abc",
+    "custom": 7,
+    "os_hidden": "x",
+    "container_format": "box",
+}
+_BAD_OPERATIONS: dict[str, Any] = {
+    "no op": {"path": "/name", "value": "x"},
+    "unknown op": {"op": "move", "path": "/name", "from": "/x"},
+    "test op": {"op": "test", "path": "/name", "value": "x"},
+    "op in capitals": {"op": "REPLACE", "path": "/name", "value": "x"},
+    "no path": {"op": "replace", "value": "x"},
+    "path null": {"op": "replace", "path": None, "value": "x"},
+    "path empty": {"op": "replace", "path": "", "value": "x"},
+    "path of a slash": {"op": "add", "path": "/", "value": "x"},
+    "path without slash": {"op": "replace", "path": "name", "value": "x"},
+    "path with two slashes": {"op": "add", "path": "//name", "value": "x"},
+    "path ends in slash": {"op": "add", "path": "/name/", "value": "x"},
+    "path too deep": {"op": "add", "path": "/tags/-", "value": "x"},
+    "path with bad escape": {"op": "add", "path": "/a~2b", "value": "x"},
+    "path ends in tilde": {"op": "add", "path": "/a~", "value": "x"},
+    "no value": {"op": "replace", "path": "/name"},
+    "value null": {"op": "replace", "path": "/name", "value": None},
+    "a string": "x",
+    "a list": [],
+    "empty": {},
+    "op a list": {"op": ["add"], "path": "/name", "value": "x"},
+    "custom key of 256": {"op": "add", "path": "/" + "k" * 256, "value": "x"},
+}
+
+CASES: tuple[Case, ...] = (
+    *(case(f"replace {name}", create(), patch(put(f"/{name}", value)), show()) for name, value in _BASE.items()),
+    case("add to a base attribute", create(), patch(add("/name", "added")), patch(add("/tags", ["t"])), show()),
+    *(case(f"remove base attribute {name}", create(), patch(remove(f"/{name}"))) for name in _BASE),
+    case(
+        "a custom property's life",
+        create(),
+        patch(add("/custom", "a")),
+        patch(add("/custom", "b")),
+        patch(put("/custom", "c")),
+        patch(remove("/custom")),
+        show(),
+    ),
+    case(
+        "a property that is not there",
+        create(),
+        patch(put("/custom", "x")),
+        patch(remove("/custom")),
+        patch(remove("/custom"), headers={**PATCH_V21, **ACCEPT_JSON}),
+        show(),
+    ),
+    case("escapes in the path", create(), patch(add("/a~1b~0c", "x")), show(), patch(remove("/a~1b~0c"))),
+    case("several operations are one", create(), patch(add("/x", "1"), put("/x", "2"), put("/name", "n")), show()),
+    case(
+        "a failing operation undoes the others",
+        create(),
+        patch(put("/name", "n"), remove("/none")),
+        patch(put("/name", "n"), put("/min_disk", -1)),
+        show(),
+    ),
+    case("no operations", create(), patch(), show()),
+    case(
+        "formats change only while queued",
+        create_raw(),
+        upload(),
+        patch(put("/disk_format", "iso")),
+        patch(put("/container_format", "ovf")),
+        patch(put("/disk_format", "raw")),
+        show(),
+    ),
+    *(
+        case(
+            f"forbidden {n}",
+            create(),
+            patch(put(f"/{n}", v)),
+            patch(add(f"/{n}", v)),
+            patch(remove(f"/{n}")),
+            patch(put(f"/{n}", v), headers={**PATCH_V21, **ACCEPT_JSON}),
+        )
+        for n, v in _FORBIDDEN.items()
+    ),
+    *(
+        case(
+            f"bad value of {n}",
+            create(),
+            patch(put(f"/{n}", v)),
+            patch(add(f"/{n}", v), headers={**PATCH_V21, **ACCEPT_JSON}),
+        )
+        for n, v in _BAD_VALUES.items()
+    ),
+    *(
+        case(f"bad operation: {n}", create(), patch(o), patch(o, headers={**PATCH_V21, **ACCEPT_JSON}))
+        for n, o in _BAD_OPERATIONS.items()
+    ),
+    case(
+        "the older media type",
+        create(custom="a"),
+        patch({"replace": "/name", "value": "n"}, headers=PATCH_V20),
+        patch({"add": "/more", "value": "m"}, headers=PATCH_V20),
+        patch({"add": "/more", "value": "m"}, headers=PATCH_V20),
+        patch({"add": "/name", "value": "again"}, headers=PATCH_V20),
+        patch({"replace": "/custom", "value": "b"}, headers=PATCH_V20),
+        patch({"remove": "/custom"}, headers=PATCH_V20),
+        patch({"remove": "/custom"}, headers=PATCH_V20),
+        patch({"replace": "/none", "value": "b"}, headers=PATCH_V20),
+        patch({"replace": "name", "value": "b"}, headers=PATCH_V20),
+        patch({"op": "replace", "path": "/name", "value": "b"}, headers=PATCH_V20),
+        patch({"add": "/a", "remove": "/b", "value": "b"}, headers=PATCH_V20),
+        patch({"junk": "/a", "value": "b"}, headers=PATCH_V20),
+        patch({"replace": "/name"}, headers=PATCH_V20),
+        patch({"add": "/a/b", "value": "b"}, headers=PATCH_V20),
+        show(),
+    ),
+    case(
+        "other media types",
+        create(),
+        *(
+            request("PATCH", "/v2/images/{id}", headers={"Content-Type": kind}, body=b"[]")
+            for kind in (
+                "application/json",
+                "application/json-patch+json",
+                "text/plain",
+                "",
+                "application/openstack-images-v2.2-json-patch",
+                "application/openstack-images-v2.1-json-patch; charset=utf-8",
+                "APPLICATION/OPENSTACK-IMAGES-V2.1-JSON-PATCH",
+            )
+        ),
+        request("PATCH", "/v2/images/{id}", body=b"[]"),
+        request("PATCH", "/v2/images/{id}", headers={"Content-Type": "application/json", **ACCEPT_JSON}, body=b"[]"),
+    ),
+    case(
+        "bodies that are no patches",
+        create(),
+        *(
+            request("PATCH", "/v2/images/{id}", headers=PATCH_V21, body=b)
+            for b in (b"", b"{", b"{}", b"null", b"7", b'"x"', b"\xff")
+        ),
+        request("PATCH", "/v2/images/{id}", headers=PATCH_V21),
+    ),
+    case(
+        "a protected image may be changed",
+        create(protected=True),
+        patch(put("/name", "n")),
+        patch(put("/protected", False)),
+        show(),
+    ),
+    case(
+        "who may change",
+        create(visibility="community"),
+        patch(put("/name", "x"), by="viewer"),
+        patch(put("/name", "x"), by="alt"),
+        patch(put("/name", "x"), by="admin"),
+        patch(put("/name", "x"), by="anonymous"),
+    ),
+    case(
+        "what cannot be seen cannot be changed",
+        create(),
+        patch(put("/name", "x"), by="alt"),
+        request("PATCH", f"/v2/images/{NOBODY}", headers=PATCH_V21, body=b"[]"),
+    ),
+    case(
+        "visibility through its values",
+        create(),
+        *(patch(put("/visibility", v)) for v in ("private", "shared", "community", "public", "private")),
+        patch(put("/visibility", "public"), by="admin"),
+        patch(put("/visibility", "private")),
+        show(),
+    ),
+    case(
+        "a member may not give an image away",
+        create(),
+        patch(put("/owner", "{alt}")),
+        patch(put("/owner", "{alt}"), by="admin"),
+        show(),
+        show(by="alt"),
+    ),
+    case(
+        "owner null",
+        create(),
+        patch(put("/owner", None)),
+        patch(put("/owner", None), by="admin"),
+        show(),
+        show(by="alt"),
+    ),
+    case(
+        "too many properties",
+        create(),
+        patch(*(add(f"/p{n}", "v") for n in range(129))),
+        patch(*(add(f"/p{n}", "v") for n in range(128))),
+        patch(add("/more", "v")),
+        patch(put("/p1", "w")),
+    ),
+    case("too many tags", create(), patch(put("/tags", [f"t{n}" for n in range(129)]))),
+    case("a tag too long", create(), patch(put("/tags", ["t" * 256]))),
+)

@@ -1,0 +1,34 @@
+"""All groups in one table; a group is one file of recorded answers."""
+
+from collections.abc import Mapping
+
+from tests.parity.cases import (
+    creating,
+    data,
+    discovery,
+    http_edge,
+    listing,
+    location_patches,
+    locations,
+    patching,
+    showing,
+    tags,
+    versions,
+    visibility,
+)
+from tests.parity.model import Case
+
+GROUPS: Mapping[str, tuple[Case, ...]] = {
+    "versions": versions.CASES,
+    "http_edge": http_edge.CASES,
+    "creating": creating.CASES,
+    "showing": showing.CASES,
+    "listing": listing.CASES,
+    "patching": patching.CASES,
+    "tags": tags.CASES,
+    "data": data.CASES,
+    "locations": locations.CASES,
+    "location_patches": location_patches.CASES,
+    "discovery": discovery.CASES,
+    "visibility": visibility.CASES,
+}

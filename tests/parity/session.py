@@ -1,0 +1,106 @@
+"""Runs cases against a live server."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.parity.client import Answer, ask
+from tests.parity.model import Case, Persona, Step
+from tests.parity.normalise import normalise
+
+_STRANGER_TOKEN = "no-keystone-issued-this"
+_SETTLED_WITHIN_S = 10.0
+_SETTLED_AFTER_TIMES = 2
+_POLL_S = 0.2
+
+
+def fill_in(text: str, known: Mapping[str, str]) -> str:
+    """Put the known values where their `{name}` stands; other braces stay."""
+    for name, value in known.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """A server under comparison, the tokens to ask it with, and the origin it can read."""
+
+    url: str
+    origin: str
+    token: Callable[[str], str | None]
+    projects: dict[str, str] = field(default_factory=dict)
+
+    def learn_projects(self) -> None:
+        """Find the project ids by what the server calls the owner of each persona's new image."""
+        personas: tuple[Persona, ...] = ("admin", "demo", "alt")
+        for persona in personas:
+            made = json.loads(self.ask(Step(persona=persona, method="POST", path="/v2/images", body=b"{}"), {}).body)
+            self.projects[persona] = made["owner"]
+            self.ask(Step(persona=persona, method="DELETE", path=f"/v2/images/{made['id']}"), {})
+
+    def run(self, case: Case) -> list[dict[str, Any]]:
+        """The normalised answer of every step. Images that were captured are deleted at the end."""
+        fresh = uuid.uuid4()
+        known = {
+            "uniq": f"parity-{fresh.hex}",
+            "uuid": str(fresh),
+            "UUID": str(fresh).upper(),
+            "hex": fresh.hex,
+            "origin": self.origin,
+            "url": self.url,
+            **self.projects,
+        }
+        shared = frozenset(known)
+        answers = []
+        try:
+            for step in case.steps:
+                answer = self._settled(step, known)
+                known |= _captured(step, answer)
+                title = f"{step.method} {step.path} by {step.persona}"
+                answers.append({"step": title, **normalise(answer, known)})
+        finally:
+            for name in known.keys() - shared:
+                self._clean_up(known[name])
+        return answers
+
+    def ask(self, step: Step, known: Mapping[str, str]) -> Answer:
+        """Send one step with its values filled in."""
+        headers = {name: fill_in(value, known) for name, value in step.headers.items()}
+        token = _STRANGER_TOKEN if step.persona == "stranger" else self.token(step.persona)
+        if token is not None:
+            headers["X-Auth-Token"] = token
+        body = step.body
+        if body is not None and b"{" in body:
+            body = fill_in(body.decode("latin-1"), known).encode("latin-1")
+        return ask(self.url, step.method, fill_in(step.path, known), headers, body, chunked=step.chunked)
+
+    def _settled(self, step: Step, known: Mapping[str, str]) -> Answer:
+        deadline_s = time.monotonic() + _SETTLED_WITHIN_S
+        times_right = 0
+        while True:
+            answer = self.ask(step, known)
+            if not step.until or time.monotonic() > deadline_s:
+                return answer
+            document = json.loads(answer.body)
+            times_right += all(document.get(name) == value for name, value in step.until.items())
+            if times_right == _SETTLED_AFTER_TIMES:
+                return answer
+            time.sleep(_POLL_S)
+
+    def _clean_up(self, image_id: str) -> None:
+        path = f"/v2/images/{image_id}"
+        unprotect = b'[{"op": "replace", "path": "/protected", "value": false}]'
+        media = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+        if self.ask(Step(persona="admin", method="DELETE", path=path), {}).status == 403:
+            self.ask(Step(persona="admin", method="PATCH", path=path, headers=media, body=unprotect), {})
+            self.ask(Step(persona="admin", method="DELETE", path=path), {})
+
+
+def _captured(step: Step, answer: Answer) -> dict[str, str]:
+    if not step.captures or answer.status >= 300:
+        return {}
+    document = json.loads(answer.body)
+    return {name: str(document[key]) for name, key in step.captures.items()}

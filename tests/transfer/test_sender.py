@@ -1,0 +1,194 @@
+"""Bodies on real sockets: plain and TLS, whole and in part, and every way in which one can fail to be completed."""
+
+import asyncio
+import io
+import os
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.content import KIB, MIB, Content, Fixed, Noise
+from tests.origin import Origin
+from tests.served import Served, config_for, serving
+
+CONTENT = Noise(20 * MIB + 5, seed=11)
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as served:
+        served.add("disk", CONTENT)
+        yield served
+
+
+@pytest.fixture
+async def glint(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(config_for(tmp_path, {"server": {"client_idle_s": 1}})) as served:
+        yield served
+
+
+async def uploaded(glint: Served, content: Content) -> str:
+    """An image in the local file store: served in place."""
+    image = {"disk_format": "raw", "container_format": "bare"}
+    async with glint.session.post(f"{glint.url}/v2/images", json=image) as answer:
+        image_id = str((await answer.json())["id"])
+    headers = {"Content-Type": "application/octet-stream"}
+    async with glint.session.put(glint.file_url(image_id), data=io.BytesIO(content.read()), headers=headers) as answer:
+        assert answer.status == 204
+    return image_id
+
+
+def entry_path(glint: Served, image_id: str) -> Path:
+    return glint.services.config.cache.dir / "entries" / image_id[:2] / image_id
+
+
+async def test_an_uploaded_image_is_served_in_place_without_a_second_copy(glint: Served) -> None:
+    image_id = await uploaded(glint, CONTENT)
+    assert await glint.fetch(image_id) == CONTENT.read()
+    assert glint.counted("glint_downloads_total", outcome="local") == 1
+    assert not entry_path(glint, image_id).exists()
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 64 * KIB - 1, MIB, 2 * MIB + 1])
+async def test_bodies_of_every_size_arrive_whole(glint: Served, size_bytes: int) -> None:
+    content = Fixed(b"x" * size_bytes) if size_bytes == 0 else Noise(size_bytes, seed=size_bytes)
+    image_id = await uploaded(glint, content)
+    assert await glint.fetch(image_id) == content.read()
+
+
+async def test_a_connection_carries_a_second_request_after_a_body_by_sendfile(glint: Served) -> None:
+    image_id = await uploaded(glint, CONTENT)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        for _ in range(3):
+            async with session.get(glint.file_url(image_id)) as answer:
+                assert await answer.read() == CONTENT.read()
+            async with session.get(f"{glint.url}/v2/images/{image_id}") as answer:
+                assert (await answer.json())["size"] == CONTENT.size_bytes
+
+
+async def test_requests_sent_ahead_are_answered_one_after_another(glint: Served) -> None:
+    image_id = await uploaded(glint, Noise(100 * KIB, seed=1))
+    head = f"GET /v2/images/{image_id}/file HTTP/1.1\r\nHost: glint\r\n".encode()
+    reader, writer = await asyncio.open_connection(*address(glint), limit=MIB)
+    writer.write(head + b"\r\n" + head + b"Connection: close\r\n\r\n")
+    answers = await reader.read()
+    writer.close()
+    assert answers.count(b"HTTP/1.1 200") == 2
+    assert answers.count(Noise(100 * KIB, seed=1).read()) == 2
+
+
+async def test_tls_bodies_are_as_right_as_plain_ones(tmp_path: Path, origin: Origin) -> None:
+    certificate, key = await asyncio.to_thread(self_signed, tmp_path)
+    config = config_for(tmp_path, {"server": {"tls": {"certificate": certificate, "key": key}}})
+    async with serving(config) as glint:
+        glint.session.connector._ssl = ssl.create_default_context(cafile=certificate)  # type: ignore[union-attr]
+        image_id = await glint.register(CONTENT, origin.url("disk"))
+        assert await glint.fetch(image_id) == CONTENT.read()
+        assert await glint.fetch(image_id) == CONTENT.read()
+        async with glint.session.get(glint.file_url(image_id), headers={"Range": "bytes=-7"}) as answer:
+            assert await answer.read() == CONTENT.read(CONTENT.size_bytes - 7)
+    assert origin.counts("disk").gets == 1
+
+
+async def test_pages_that_are_not_in_memory_are_sent_all_the_same(glint: Served, origin: Origin) -> None:
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    await glint.fetch(image_id)
+    await until(lambda: glint.services.cache.filling(image_id) is None)
+    await asyncio.to_thread(forget_pages, entry_path(glint, image_id))
+    assert await glint.fetch(image_id) == CONTENT.read()
+
+
+async def test_a_client_that_takes_nothing_is_cut_after_the_idle_time(glint: Served) -> None:
+    image_id = await uploaded(glint, CONTENT)
+    connection = asking(glint, image_id)
+    try:
+        await until(lambda: glint.counted("glint_downloads_aborted_total", reason="client") == 1)
+    finally:
+        connection.close()
+
+
+async def test_a_client_that_goes_away_is_noticed_and_costs_no_descriptor(glint: Served) -> None:
+    image_id = await uploaded(glint, CONTENT)
+    before = open_descriptors()
+    for _ in range(20):
+        await asyncio.to_thread(begun, asking(glint, image_id))
+    await until(lambda: glint.counted("glint_downloads_total", outcome="local") == 20)
+    await until(lambda: open_descriptors() <= before)
+
+
+async def test_a_file_cut_under_us_never_ends_cleanly(glint: Served) -> None:
+    image_id = await uploaded(glint, CONTENT)
+    connection = asking(glint, image_id)
+    await asyncio.to_thread(connection.recv, 1)
+    path = glint.services.config.cache.dir.parent / "images" / image_id
+    await asyncio.to_thread(os.truncate, path, 8 * MIB)
+    got = await asyncio.to_thread(drained, connection)
+    connection.close()
+    assert got < CONTENT.size_bytes
+    assert glint.counted("glint_downloads_aborted_total", reason="short_file") == 1
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - the server has no event for a test
+            await asyncio.sleep(0.01)
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def address(glint: Served) -> tuple[str, int]:
+    host, _, port = glint.url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+def asking(glint: Served, image_id: str) -> socket.socket:
+    """A connection on which the download was asked for and nothing is read. Its window is small."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(address(glint))
+    connection.sendall(f"GET /v2/images/{image_id}/file HTTP/1.1\r\nHost: glint\r\n\r\n".encode())
+    return connection
+
+
+def begun(connection: socket.socket) -> None:
+    """Leave as soon as the answer has begun."""
+    connection.recv(1)
+    connection.close()
+
+
+def drained(connection: socket.socket) -> int:
+    """Bytes that came until the connection ended, in whatever way."""
+    got = 0
+    connection.settimeout(10)
+    try:
+        while piece := connection.recv(MIB):
+            got += len(piece)
+    except ConnectionError:
+        pass
+    return got
+
+
+def forget_pages(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fdatasync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+
+
+def self_signed(folder: Path) -> tuple[str, str]:
+    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run(
+        [*command, "-days", "1", *subject, "-out", certificate, "-keyout", key], check=True, capture_output=True
+    )
+    return certificate, key

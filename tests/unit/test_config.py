@@ -1,0 +1,206 @@
+"""config.yaml, the environment and --set: what comes of them, and what is said when nothing can."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from proxy.config import Config, ConfigError, load, origins
+from upstream.stores import FileStoreConfig, HttpStoreConfig
+
+SHIPPED = Path(__file__).parents[2] / "config.yaml"
+KEYSTONE = {"kind": "keystone", "keystone": {"auth_url": "http://k:5000", "username": "u", "password": "hunter2"}}
+
+
+def written(folder: Path, document: Mapping[str, Any] | str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
+    return path
+
+
+def problems_of(path: Path | None, *overrides: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        load(path, overrides, environment)
+    return refused.value.problems
+
+
+def leaves(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Values by dotted path, of a model or of a document."""
+    if isinstance(value, BaseModel):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    if not isinstance(value, Mapping) or not value:
+        return {prefix.removesuffix("."): value}
+    return {path: leaf for name, inner in value.items() for path, leaf in leaves(inner, f"{prefix}{name}.").items()}
+
+
+def test_config_yaml_has_every_key_and_none_besides() -> None:
+    """Backends are an example there: each kind with all its keys."""
+    shipped = yaml.safe_load(SHIPPED.read_text())
+    backends = shipped["stores"].pop("backends")
+    modelled = set(leaves(Config())) - set(leaves({"stores": {"backends": Config().stores.backends}}))
+    assert set(leaves(shipped)) == modelled
+    models: dict[str, type[BaseModel]] = {"file": FileStoreConfig, "http": HttpStoreConfig}
+    assert {backend["kind"]: set(backend) for backend in backends.values()} == {
+        kind: set(model.model_fields) for kind, model in models.items()
+    }
+
+
+def test_config_yaml_says_the_defaults() -> None:
+    """Anchored at the same folder, the file and no file come to the same."""
+    shipped = leaves(Config.model_validate(yaml.safe_load(SHIPPED.read_text())))
+    expected = leaves(Config())
+    expected |= leaves({"stores": {"backends": {"web": HttpStoreConfig(kind="http")}}})
+    assert shipped == expected
+
+
+def test_all_problems_are_told_at_once_each_with_its_path(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        {"cache": {"size_max": "lots", "sizes": 1}, "server": {"port": "http"}, "logging": {"level": "loud"}},
+    )
+    assert sorted(problems_of(path, "metrics.port=70000", "nonsense")) == [
+        "--set nonsense: expected KEY=VALUE, such as --set cache.size_max='2 GiB'",
+        "cache.size_max: expected a size such as \"20 GiB\", got 'lots'",
+        "cache.sizes: unknown key; did you mean size_max?",
+        "logging.level: expected 'debug', 'info', 'warning' or 'error', got 'loud'",
+        "metrics.port: input should be less than or equal to 65535, got 70000",
+        "server.port: expected a whole number, got 'http'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("cash.dir=x", "cash: unknown key; did you mean cache?"),
+        ("cache.fill_max=3", "cache.fill_max: unknown key; did you mean fills_max?"),
+        ("server.tls.certifcate=x", "server.tls.certifcate: unknown key; did you mean certificate?"),
+        ("auth.keystone.zzz=x", "auth.keystone.zzz: unknown key"),
+    ],
+)
+def test_an_unknown_key_is_an_error_that_names_the_nearest(override: str, told: str) -> None:
+    assert problems_of(None, override) == [told]
+
+
+def test_set_wins_over_the_environment_which_wins_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, {"server": {"port": 1, "drain_s": 1}, "metrics": {"port": 1}})
+    environment = {"GLINT_SERVER__PORT": "2", "GLINT_METRICS__PORT": "2", "GLINT_CONFIG": "ignored", "HOME": "/x"}
+    config = load(path, ["server.port=3"], environment)
+    assert (config.server.port, config.metrics.port, config.server.drain_s) == (3, 2, 1)
+    assert origins(path, ["server.port=3"], environment) == {
+        "server.port": "--set",
+        "metrics.port": "GLINT_METRICS__PORT",
+        "server.drain_s": str(path),
+    }
+
+
+def test_values_of_the_environment_and_of_set_are_yaml(tmp_path: Path) -> None:
+    environment = {"GLINT_TOKEN_CACHE__MEMCACHED_SERVERS": "[a:1, b:2]", "GLINT_TOKEN_CACHE__SECRET_KEY": "k"}
+    config = load(None, ["cache.size_max=2 GiB", "server.public_endpoint=http://x/"], environment)
+    assert config.cache.size_max == 2 * 2**30
+    assert config.token_cache.memcached_servers == ("a:1", "b:2")
+    assert config.server.public_endpoint == "http://x/"
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, {"cache": {"dir": "c"}, "registry": {"url": "sqlite:///r.db"}})
+    monkeypatch.chdir("/")
+    config = load(path, ["api.policy_file=/etc/policy.yaml"])
+    assert config.cache.dir == tmp_path / "c"
+    assert config.registry.url == f"sqlite:///{tmp_path}/r.db"
+    assert config.api.policy_file == Path("/etc/policy.yaml")
+    local = config.stores.backends["local"]
+    assert isinstance(local, FileStoreConfig)
+    assert local.dir == tmp_path / "var/images"
+
+
+def test_without_a_file_paths_are_relative_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(None).cache.dir == tmp_path / "var/cache"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "auth.keystone.password=[hunter2]",
+        "token_cache.secret_key={a: hunter2}",
+        "registry.url=hunter2 is no url",
+        "registry.remote.key=[hunter2]",
+        "auth.keystone.auth_url=ftp://u:hunter2@k",
+        "notifications.url=[hunter2]",
+    ],
+)
+def test_a_problem_does_not_repeat_a_secret(override: str) -> None:
+    problems = problems_of(None, "auth.kind=keystone", override)
+    assert any(problem.startswith(override.partition("=")[0]) for problem in problems)
+    assert "hunter2" not in str(problems)
+
+
+def test_the_configuration_does_not_print_its_secrets() -> None:
+    config = Config.model_validate({"auth": KEYSTONE, "registry": {"url": "postgresql://u:hunter2@h/db"}})
+    assert "hunter2" not in repr(config)
+    assert "hunter2" not in str(config)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "glint.example.org"])
+def test_without_authentication_only_loopback_is_taken(host: str) -> None:
+    (problem,) = problems_of(None, f"server.host='{host}'")
+    assert problem.startswith("auth.kind: with none everyone is admin, so server.host must be a loopback address")
+    assert repr(host) in problem
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "::1", "localhost"])
+def test_loopback_has_many_names(host: str) -> None:
+    assert load(None, [f"server.host='{host}'"]).server.host == host
+
+
+def test_with_authentication_any_address_is_taken(tmp_path: Path) -> None:
+    path = written(tmp_path, {"auth": KEYSTONE, "server": {"host": "0.0.0.0"}})
+    assert load(path).server.host == "0.0.0.0"
+
+
+def test_what_is_wrong_between_sections_is_told_beside_the_rest() -> None:
+    problems = problems_of(None, "server.host=0.0.0.0", "logging.level=loud")
+    assert [problem.partition(":")[0] for problem in problems] == ["logging.level", "auth.kind"]
+
+
+def test_keystone_needs_to_know_where_and_as_whom() -> None:
+    problems = problems_of(None, "auth.kind=keystone")
+    assert sorted(problems) == [
+        "auth.keystone.auth_url: required, but not given",
+        "auth.keystone.password: required, but not given",
+        "auth.keystone.username: required, but not given",
+    ]
+
+
+def test_bad_yaml_is_told_with_its_place_and_without_its_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "auth:\n  keystone:\n    password: 'hunter2\n")
+    (problem,) = problems_of(path)
+    assert problem.startswith(f"{path}, line ")
+    assert problem.endswith("is not valid YAML")
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(("text", "kind"), [("- a\n", "list"), ("just words\n", "str")])
+def test_a_file_without_sections_is_refused(tmp_path: Path, text: str, kind: str) -> None:
+    path = written(tmp_path, text)
+    assert problems_of(path) == [f"{path}: expected sections such as `server:`, got a {kind}"]
+
+
+def test_an_empty_file_and_empty_sections_leave_the_defaults(tmp_path: Path) -> None:
+    assert load(written(tmp_path, "# nothing yet\n")).server.port == 9292
+    assert load(written(tmp_path, "server:\ncache:\n"), ["server.port=1"]).cache.fills_max == 64
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.yaml"
+    assert problems_of(path) == [f"{path}: cannot be read: No such file or directory"]
+
+
+def test_a_value_is_not_taken_for_a_section(tmp_path: Path) -> None:
+    path = written(tmp_path, {"server": {"port": 1}})
+    assert problems_of(path, "server.port.x=1") == ["server.port.x: port is a value, not a section"]
