@@ -55,16 +55,8 @@ class Folder:
         try:
             found = version.read_text()
         except FileNotFoundError:
-            if self.root.is_dir() and any(self.root.iterdir()):
-                raise UnknownFormat(
-                    f"{self.root} is not empty and has no VERSION file: not a cache folder of Glint. "
-                    "Name another folder in cache.dir, or empty this one",
-                ) from None
-            self.root.mkdir(parents=True, exist_ok=True)
-            for folder in (self._entries, self._fills, self._quarantine):
-                folder.mkdir(exist_ok=True, mode=0o700)
-            write_durably(version, FORMAT.encode())
-            return
+            self._claim(version)
+            found = FORMAT
         if found != FORMAT:
             raise UnknownFormat(
                 f"{self.root} holds the format {found.strip()!r}, this Glint writes {FORMAT.strip()!r}. "
@@ -72,6 +64,19 @@ class Folder:
             )
         for folder in (self._entries, self._fills, self._quarantine):
             folder.mkdir(exist_ok=True, mode=0o700)
+
+    def _claim(self, version: Path) -> None:
+        """Make an empty or absent folder ours. VERSION comes first and whole: a kill at any point can be repeated."""
+        unfinished = self.root / "VERSION.new"
+        if self.root.is_dir() and any(path != unfinished for path in self.root.iterdir()):
+            raise UnknownFormat(
+                f"{self.root} is not empty and has no VERSION file: not a cache folder of Glint. "
+                "Name another folder in cache.dir, or empty this one",
+            )
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_durably(unfinished, FORMAT.encode())
+        unfinished.rename(version)
+        sync_folder(self.root)
 
     def open_entry(self, key: str) -> tuple[int, int] | None:
         """Descriptor and size of an entry, None if there is none. The caller closes it.

@@ -129,6 +129,7 @@ class Fill:
         except OSError as error:
             raise DiskFailed("write", error) from error
         finally:
+            # Threads take their calls in order, so this one never waits for a call that is queued behind it.
             await in_thread(self._tools.workers, digested.result)
         self.progress.advance(at + len(piece))
 

@@ -98,6 +98,11 @@ class Flights:
             await self._ledger.commit(reservation, fill.blob)
             reservation = None
             fill.is_stored = True
+        except Exception as error:
+            # Before the cleaning up, which takes a while: readers learn it now, and who asks next starts anew.
+            fill.progress.fail(error)
+            self._forget(fill)
+            raise
         finally:
             self._instruments.fills_in_flight.dec()
             self._instruments.fill_bytes.inc(fill.progress.written_bytes)

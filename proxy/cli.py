@@ -37,9 +37,23 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One key, such as cache.size_max='2 GiB'; may be repeated."),
 ]
+
+
+def _checked_urls(urls: list[str] | None) -> list[str] | None:
+    for url in urls or ():
+        if not url.startswith(("http://", "https://")):
+            raise typer.BadParameter(f"expected a URL such as http://10.0.0.7:9292, got {url!r}")
+    return urls
+
+
 Nodes = Annotated[
     list[str] | None,
-    typer.Option("--node", metavar="URL", help="A running Glint; may be repeated. Default: the one of --config."),
+    typer.Option(
+        "--node",
+        callback=_checked_urls,
+        metavar="URL",
+        help="A running Glint; may be repeated. Default: the one of --config. OS_CACERT: who vouches for https.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document per line on standard output.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Work on the folder cache.dir, past the running Glint.")]

@@ -1,6 +1,7 @@
 """A whole Glint in the test's own loop, on real sockets: its blocking calls are caught, its insides can be seen."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,11 @@ class Served:
     def counted(self, name: str, **labels: str) -> float:
         """A sample of /metrics; 0 if it never counted."""
         return self.services.instruments.registry.get_sample_value(name, labels) or 0.0
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 10) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not holds():  # noqa: ASYNC110 - a running Glint has no event for its tests
+                await asyncio.sleep(0.01)
 
 
 def config_for(folder: Path, changes: Mapping[str, Any] | None = None) -> Config:

@@ -21,6 +21,8 @@ from upstream.errors import DataNotFound, Invalid, NotSupported, Unavailable
 from upstream.types import Image, Location, Status
 
 _UNKNOWN_SIZE = 2**63 - 1
+# Digests of variable length cannot be compared without knowing which length was meant.
+_ALGORITHMS = frozenset(name for name in hashlib.algorithms_available if not name.startswith("shake"))
 
 
 async def download(call: Call) -> web.StreamResponse:
@@ -89,7 +91,7 @@ def active_locations(image: Image) -> tuple[Location, ...]:
 def blob_of(image: Image) -> Blob:
     """The image as the cache knows it: its id stands for its bytes, which never change."""
     digest = None
-    if image.os_hash_value and image.os_hash_algo and image.os_hash_algo in hashlib.algorithms_available:
+    if image.os_hash_value and image.os_hash_algo in _ALGORITHMS:
         digest = Digest(image.os_hash_algo, image.os_hash_value)
     elif image.checksum:
         digest = Digest("md5", image.checksum)

@@ -136,8 +136,7 @@ class Node:
                     raise Refused(self._complaint(answer.status, body), answer.status)
                 return json.loads(body) if body else None
         except (aiohttp.ClientConnectionError, TimeoutError, ConnectionError) as error:
-            reason = "nobody listens there" if isinstance(error, aiohttp.ClientConnectorError) else type(error).__name__
-            raise NoAnswer(f"no Glint answers at {self.url} ({reason}): is `glint serve` running there?") from error
+            raise NoAnswer(f"no Glint answers at {self.url}: {_reason(error)}") from error
         except (aiohttp.ClientError, ValueError) as error:
             raise NoAnswer(f"what answers at {self.url} is no Glint ({type(error).__name__})") from error
 
@@ -150,6 +149,20 @@ class Node:
             said = f"answered with status {status}"
         hint = " By default this needs the role admin." if status == 403 else ""
         return f"{self.url}: {said}{hint}"
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientSSLError():
+            return "its certificate is not trusted; OS_CACERT names the file of its authority"
+        case aiohttp.ClientConnectorDNSError():
+            return "its name cannot be resolved"
+        case aiohttp.ClientConnectorError():
+            return "nobody listens there; is `glint serve` running?"
+        case TimeoutError():
+            return "it took too long"
+        case _:
+            return f"the connection ended ({type(error).__name__})"
 
 
 @asynccontextmanager

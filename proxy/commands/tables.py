@@ -13,7 +13,8 @@ from proxy.commands.node import CachedImage, CacheUsage
 from proxy.commands.numbers import Numbers
 from proxy.commands.text import plural, size_text, span_text
 
-_PLAIN_COLUMNS = 200  # in a file or a pipe nothing is cut off
+_WITHOUT_NAME_COLUMNS = 74  # what the other columns take
+_PLAIN_COLUMNS = 1000  # in a file or a pipe nothing is cut off
 
 
 def print_entries(cached: Sequence[CachedImage], queued: Sequence[str], names: Mapping[str, str]) -> None:
@@ -23,22 +24,27 @@ def print_entries(cached: Sequence[CachedImage], queued: Sequence[str], names: M
         console.print("nothing is cached")
         return
     now_s = time.time()
-    table = _table("ID", "NAME", "SIZE", "HITS", "LAST USED", "AGE", right=("SIZE", "HITS"))
+    table, name_max = _table(), max(8, console.width - _WITHOUT_NAME_COLUMNS)
     for entry in cached:
         table.add_row(
             entry.id,
-            escape(names.get(entry.id, "-")),
+            _shortened(names.get(entry.id, "-"), name_max),
             size_text(entry.size_bytes),
             str(entry.hits),
             f"{span_text(now_s - entry.used_at_s)} ago",
             span_text(now_s - entry.created_at_s),
         )
     for image_id in queued:
-        table.add_row(image_id, escape(names.get(image_id, "-")), "queued", "", "", "")
+        table.add_row(image_id, _shortened(names.get(image_id, "-"), name_max), "queued", "", "", "")
     console.print(table)
     total = sum(entry.size_bytes for entry in cached)
     waiting = f", {len(queued)} queued" if queued else ""
     console.print(f"{plural(len(cached), 'image')}, {size_text(total)}{waiting}")
+
+
+def _shortened(name: str, chars_max: int) -> str:
+    """On a narrow terminal names are cut, and nothing else."""
+    return escape(name if len(name) <= chars_max else f"{name[: chars_max - 1]}…")
 
 
 def print_one(document: Mapping[str, Any]) -> None:
@@ -87,10 +93,10 @@ def _print_lines(lines: Mapping[str, object]) -> None:
         typer.echo(f"{name:<{width}}  {value}")
 
 
-def _table(*columns: str, right: Sequence[str]) -> Table:
+def _table() -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=column != "NAME")
+    for column in ("ID", "NAME", "SIZE", "HITS", "LAST USED", "AGE"):
+        table.add_column(column, no_wrap=True, justify="right" if column in {"SIZE", "HITS"} else "left")
     return table
 
 

@@ -119,6 +119,17 @@ async def test_a_url_with_a_password_is_never_repeated(client: Client, origin: O
     assert "hunter2" not in answer.text
 
 
+@pytest.mark.parametrize("url", ["http://user:hunter2@" + "x" * 255, ["http://user:hunter2@x/"]], ids=["long", "list"])
+async def test_nor_is_one_that_breaks_the_schema(open_client: Client, url: Any) -> None:
+    path = await open_client.create()
+    for answer in (
+        await open_client.patch(path, adding(url)),
+        await open_client.ask("POST", f"{path}/locations", json={"url": url}),
+    ):
+        assert answer.status == 400
+        assert "hunter2" not in answer.text
+
+
 async def test_patching_locations_is_off_unless_they_are_shown(client: Client, url: str) -> None:
     path = await client.create()
     for operation in (

@@ -286,6 +286,13 @@ async def test_a_folder_with_other_things_in_it_is_not_taken(config: CacheConfig
     assert [path.name for path in config.dir.iterdir()] == ["precious"]
 
 
+async def test_a_folder_whose_making_was_interrupted_is_made_anew(config: CacheConfig) -> None:
+    config.dir.mkdir()
+    (config.dir / "VERSION.new").write_text("glint-c")
+    async with ImageCache(config, Instruments()) as cache:
+        assert (await fetch(cache, GatedSource(CONTENT)))[0] == CONTENT.read()
+
+
 async def test_an_entry_of_the_wrong_size_is_fetched_anew(cache: ImageCache, config: CacheConfig) -> None:
     await cache.store(BLOB, GatedSource(CONTENT))
     path = config.dir / "entries" / BLOB.key[:2] / BLOB.key
@@ -334,6 +341,8 @@ async def test_a_disk_that_refuses_writes_costs_no_client_a_byte(
         async with reader.direct(at) as chunks:
             body += b"".join([chunk async for chunk in chunks])
     assert body == CONTENT.read()
+    with pytest.raises(DiskFailed):
+        await cache.store(BLOB, GatedSource(CONTENT))  # returns when all is cleaned up
     assert files_in(config, "fills") == []
     assert (await cache.usage()).reserved_bytes == 0
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from proxy.cli import app
 from proxy.commands.cache import RUNS, Options
 from proxy.commands.errors import CommandFailed, NoAnswer
 from proxy.config import Config, load
@@ -105,8 +107,9 @@ def test_evict_says_what_became_free_and_fails_for_what_is_not_there(
 
 
 def test_the_exit_status_of_evict_tells_whether_it_was_there(world: World, cached: Image) -> None:
-    assert world.glint.run("cache", "evict", cached.id).returncode == 0
-    assert world.glint.run("cache", "evict", cached.id).returncode == 1
+    arguments, environment = ["cache", "evict", cached.id], {"GLINT_CONFIG": str(world.glint.config_path)}
+    assert CliRunner().invoke(app, arguments, env=environment).exit_code == 0
+    assert CliRunner().invoke(app, arguments, env=environment).exit_code == 1
 
 
 def test_clear_takes_everything(world: World, cached: Image, capsys: Captured) -> None:

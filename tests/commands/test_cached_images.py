@@ -125,15 +125,13 @@ def test_an_entry_whose_image_another_glint_deleted_is_shown_and_can_be_deleted(
     assert not world.entry(image).exists()
 
 
-def test_the_real_clients_queue_list_and_delete(guarded: World, keystone: Keystone, clients: Clients) -> None:
+def test_the_real_clients_queue_and_list(guarded: World, keystone: Keystone, clients: Clients) -> None:
     image = guarded.image(token=keystone.token("admin"))
     admin = keystone.openrc("admin", image_url=guarded.glint.url)
     clients.run_openstack(admin, "cached", "image", "queue", image.id)
-    (row,) = clients.run_openstack(admin, "cached", "image", "list", "-f", "json").json()
-    assert (row["ID"], row["State"], row["Size"]) == (image.id, "cached", image.content.size_bytes)
-    assert image.id in clients.run_glance(admin, "cache-list").text
-    clients.run_glance(admin, "cache-delete", image.id)
-    assert not guarded.entry(image).exists()
+    listed = clients.run_glance(admin, "cache-list").text
+    assert f"| {image.id} | cached |" in listed
+    assert f"| {image.content.size_bytes} |" in listed
 
 
 @pytest.mark.parametrize(("target", "cached_left", "queued_left"), [("cache", 0, 1), ("queue", 1, 0), ("", 0, 0)])

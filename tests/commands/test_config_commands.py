@@ -90,6 +90,7 @@ def test_show_masks_every_secret() -> None:
         (("prewarm", "--property", "ubuntu"), "expected K=V, such as os_distro=ubuntu, got 'ubuntu'"),
         (("prewarm", "x", "--concurrency", "0"), "greater than or equal to 1"),
         (("cache", "evict"), "Missing argument"),
+        (("cache", "list", "--node", "compute-7:9292"), "expected a URL such as http://10.0.0.7:9292"),
         (("cache", "list", "--offline", "--node", "http://x"), "--offline works on this machine's folder"),
     ],
 )

@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -98,7 +98,7 @@ async def test_tls_bodies_are_as_right_as_plain_ones(tmp_path: Path, origin: Ori
 async def test_pages_that_are_not_in_memory_are_sent_all_the_same(glint: Served, origin: Origin) -> None:
     image_id = await glint.register(CONTENT, origin.url("disk"))
     await glint.fetch(image_id)
-    await until(lambda: glint.services.cache.filling(image_id) is None)
+    await glint.until(lambda: glint.services.cache.filling(image_id) is None)
     await asyncio.to_thread(forget_pages, entry_path(glint, image_id))
     assert await glint.fetch(image_id) == CONTENT.read()
 
@@ -107,7 +107,7 @@ async def test_a_client_that_takes_nothing_is_cut_after_the_idle_time(glint: Ser
     image_id = await uploaded(glint, CONTENT)
     connection = asking(glint, image_id)
     try:
-        await until(lambda: glint.counted("glint_downloads_aborted_total", reason="client") == 1)
+        await glint.until(lambda: glint.counted("glint_downloads_aborted_total", reason="client") == 1)
     finally:
         connection.close()
 
@@ -117,8 +117,8 @@ async def test_a_client_that_goes_away_is_noticed_and_costs_no_descriptor(glint:
     before = open_descriptors()
     for _ in range(20):
         await asyncio.to_thread(begun, asking(glint, image_id))
-    await until(lambda: glint.counted("glint_downloads_total", outcome="local") == 20)
-    await until(lambda: open_descriptors() <= before)
+    await glint.until(lambda: glint.counted("glint_downloads_total", outcome="local") == 20)
+    await glint.until(lambda: open_descriptors() <= before)
 
 
 async def test_a_file_cut_under_us_never_ends_cleanly(glint: Served) -> None:
@@ -131,12 +131,6 @@ async def test_a_file_cut_under_us_never_ends_cleanly(glint: Served) -> None:
     connection.close()
     assert got < CONTENT.size_bytes
     assert glint.counted("glint_downloads_aborted_total", reason="short_file") == 1
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - the server has no event for a test
-            await asyncio.sleep(0.01)
 
 
 def open_descriptors() -> int:
