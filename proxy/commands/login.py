@@ -27,6 +27,15 @@ async def find_token(environment: Mapping[str, str], service: KeystoneConfig | N
     return None
 
 
+def trusted(environment: Mapping[str, str]) -> ssl.SSLContext:
+    """TLS that trusts the system's authorities, or those of OS_CACERT. Raises LoginFailed if that cannot be read."""
+    file = environment.get("OS_CACERT") or None
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise LoginFailed(f"OS_CACERT: {file} cannot be used: {error.strerror}") from error
+
+
 def _as_environment(service: KeystoneConfig) -> Mapping[str, str]:
     given = {
         "OS_AUTH_URL": service.auth_url,
@@ -43,7 +52,7 @@ async def _log_in(given: Mapping[str, str], named: str) -> str:
     base = given["OS_AUTH_URL"].rstrip("/")
     url = f"{base if base.endswith('/v3') else f'{base}/v3'}/auth/tokens"
     body = {"auth": {"identity": _identity(given)} | _scope(given)}
-    tls = ssl.create_default_context(cafile=given.get("OS_CACERT") or None)
+    tls = trusted(given)
     timeout = aiohttp.ClientTimeout(total=_ATTEMPT_S)
     try:
         async with (

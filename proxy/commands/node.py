@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 
 from proxy.commands.errors import NoAnswer, Refused
-from proxy.commands.login import TOKEN_NEEDED, find_token
+from proxy.commands.login import TOKEN_NEEDED, find_token, trusted
 from proxy.config import Config, ServerConfig
 from proxy.prewarm import CacheState, CacheStatus, Proof
 
@@ -178,7 +178,7 @@ async def open_nodes(
     token = None if is_open and not urls else await find_token(environment, service)
     async with AsyncExitStack() as stack:
         timeout = aiohttp.ClientTimeout(total=_ANSWER_S, sock_connect=_CONNECT_S)
-        tls = _own_tls(config.server) if not urls else ssl.create_default_context(cafile=environment.get("OS_CACERT"))
+        tls = _own_tls(config.server) if not urls else trusted(environment)
         connector = aiohttp.TCPConnector(ssl=tls, limit=0)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
         yield tuple(Node(url, session, token) for url in (urls or [own_url(config.server)]))
@@ -207,7 +207,10 @@ def _own_tls(server: ServerConfig) -> ssl.SSLContext | bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-    context.load_verify_locations(server.tls.certificate)
+    try:
+        context.load_verify_locations(server.tls.certificate)
+    except OSError as error:
+        raise NoAnswer(f"server.tls.certificate: {server.tls.certificate} cannot be read: {error.strerror}") from error
     return context
 
 

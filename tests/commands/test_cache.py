@@ -170,3 +170,10 @@ def test_a_guarded_glint_is_asked_as_the_user_of_the_environment(
     assert cache("stats", guarded.config, environment=keystone.openrc("admin"))
     with pytest.raises(CommandFailed, match="needs the role admin"):
         cache("stats", guarded.config, environment=keystone.openrc("demo"))
+
+
+@pytest.mark.parametrize("nodes", [(), ("https://127.0.0.1:1",)])
+def test_a_missing_file_of_authorities_is_told(guarded: World, nodes: tuple[str, ...]) -> None:
+    environment = {"OS_CACERT": "/no/such/ca.pem", "OS_AUTH_URL": "https://127.0.0.1:1", "OS_USERNAME": "u"}
+    with pytest.raises(CommandFailed, match=r"OS_CACERT: /no/such/ca\.pem cannot be used: No such file"):
+        cache("stats", guarded.config, Options(nodes=nodes), environment | {"OS_PASSWORD": "p"})
