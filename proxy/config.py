@@ -225,13 +225,15 @@ def _sentence(details: ErrorDetails) -> str:
         "model_type": "expected a section with keys of its own",
         "dict_type": "expected a section with keys of its own",
     }
-    kind = details["type"]
+    # A null in the file where a value must be is the same as no key.
+    kind = "missing" if details["input"] is None and details["type"].endswith("_type") else details["type"]
     expected = expectations.get(kind, details["msg"][:1].lower() + details["msg"][1:])
     if not location:
         return expected
     if kind in ("missing", "value_error", "extra_forbidden") or any(word in location for word in _SECRET_WORDS):
         return f"{location}: {expected}"
-    return f"{location}: {expected}, got {details['input']!r}"
+    got = "null" if details["input"] is None else repr(details["input"])
+    return f"{location}: {expected}, got {got}"
 
 
 def _path(location: tuple[int | str, ...]) -> str:
