@@ -50,6 +50,18 @@ class Call:
         return await self.services.registry.images.get(self.context, self.image_id)
 
     @property
+    def origin(self) -> str:
+        """The scheme and host by which the client reached us; our address if it named no host.
+
+        aiohttp would look up our name then, and block the loop.
+        """
+        host = self.request.headers.get(hdrs.HOST)
+        if not host:
+            address, port = self.request.get_extra_info("sockname", ("localhost", 0))[:2]  # none is left if it has left
+            host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return f"{self.request.scheme}://{host}"
+
+    @property
     def has_body(self) -> bool:
         """Whether a body comes, as Glance decides it: by its length, or by an encoding on a method that has one."""
         encoding = self.request.headers.get(hdrs.TRANSFER_ENCODING, "").lower()
@@ -79,7 +91,7 @@ class Call:
         except (web.RequestPayloadError, ConnectionError) as error:
             raise BadRequest("The body broke off before its end.") from error
         try:
-            document = json.loads(body)
+            document = json.loads(body.decode())  # of bytes it would take other encodings too, and half a pair
             is_storable = b"\\u" not in body or _is_storable(document)
         except (ValueError, RecursionError):
             raise BadRequest("Malformed JSON in request body.") from None

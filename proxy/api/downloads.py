@@ -4,7 +4,7 @@ Source of the order of checks: glance/api/v2/image_data.py, ImageDataController.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from cache import Blob, Digest, Reader, Source, Span
 from proxy import ranges
 from proxy.api import access
 from proxy.api.call import Call
-from proxy.errors import Forbidden, RangeNotSatisfiable
+from proxy.errors import BadRequest, Forbidden, RangeNotSatisfiable
 from proxy.services import Services
 from upstream.errors import DataNotFound, Invalid, NotSupported, Unavailable
 from upstream.types import Image, Location, Status
@@ -31,11 +31,12 @@ async def download(call: Call) -> web.StreamResponse:
     if image.status is Status.DEACTIVATED and not call.context.is_admin:
         raise Forbidden("The requested image has been deactivated. Its data cannot be downloaded.")
     access.enforce(call, "download_image", image)
+    preferred = _preferred_stores(call, image)
     if not active_locations(image):
         raise DataNotFound("the image")
     part = _asked(call.request, image)
     span = part or Span(0, _UNKNOWN_SIZE if image.size_bytes is None else image.size_bytes)
-    async with open_image(call.services, image, start=span.start) as reader:
+    async with open_image(call.services, image, start=span.start, preferred=preferred) as reader:
         response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
         response.content_type = "application/octet-stream"
         if image.checksum:
@@ -48,8 +49,12 @@ async def download(call: Call) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def open_image(services: Services, image: Image, *, start: int = 0) -> AsyncIterator[Reader]:
+async def open_image(
+    services: Services, image: Image, *, start: int = 0, preferred: Sequence[str] = ()
+) -> AsyncIterator[Reader]:
     """A reader for the image's bytes: in place if they lie in a local store, else through the cache.
+
+    A fill that this starts asks the `preferred` stores first; where nothing has to be read, nothing is preferred.
 
     Raises what the stores raise: DataNotFound, Denied, Unavailable.
     """
@@ -59,7 +64,7 @@ async def open_image(services: Services, image: Image, *, start: int = 0) -> Asy
         if reader is None:
             try:
                 reader = await stack.enter_async_context(
-                    services.cache.open(blob, source_of(services, image), start=start)
+                    services.cache.open(blob, source_of(services, image, preferred), start=start)
                 )
             except (Invalid, NotSupported) as error:
                 # Of a registered location this is the store's fault, not the request's.
@@ -79,9 +84,9 @@ async def _open_local(
         return None  # gone since it was looked at: then as from any other store, whose errors have names
 
 
-def source_of(services: Services, image: Image) -> Source:
-    """What a fill of the image reads: its locations, the heaviest store first."""
-    return partial(services.stores.read, active_locations(image))
+def source_of(services: Services, image: Image, preferred: Sequence[str] = ()) -> Source:
+    """What a fill of the image reads: its locations, the preferred stores first, then the heaviest."""
+    return partial(services.stores.read, active_locations(image), preferred=preferred)
 
 
 def active_locations(image: Image) -> tuple[Location, ...]:
@@ -96,6 +101,19 @@ def blob_of(image: Image) -> Blob:
     elif image.checksum:
         digest = Digest("md5", image.checksum)
     return Blob(key=image.id, size_bytes=image.size_bytes, digest=digest)
+
+
+def _preferred_stores(call: Call, image: Image) -> tuple[str, ...]:
+    """Those of `?prefer=a,b`. Raises BadRequest if one of them is none, Forbidden."""
+    named = call.request.query.get("prefer")
+    if not named:
+        return ()
+    access.enforce(call, "download_from_store", image)
+    preferred = tuple(name.strip() for name in named.split(","))
+    known = [info.id for info in call.services.stores.infos()]
+    if not set(preferred) <= set(known):
+        raise BadRequest(f"One of the stores in prefer={named} is not configured; there are {', '.join(known)}.")
+    return preferred
 
 
 def _asked(request: web.Request, image: Image) -> Span | None:

@@ -99,7 +99,7 @@ def _filter(name: str, value: str) -> Filter:
     if name in _LISTS:
         return _list(name, value)
     if name in _INTEGERS:
-        return _equals(name, _integer(value, f"Filter '{name}' must be an integer"))
+        return _number(name, value)
     if name == "protected":
         return _equals(name, _boolean(name, value))
     return Filter(field=name, operator=Operator.EQ, value=value, is_property=name not in _STRINGS)
@@ -107,6 +107,14 @@ def _filter(name: str, value: str) -> Filter:
 
 def _equals(name: str, value: Any) -> Filter:
     return Filter(field=name, operator=Operator.EQ, value=value)
+
+
+def _number(name: str, value: str) -> Filter:
+    """What is no number is no error, it is equal to none: these filters know no operators."""
+    try:
+        return _equals(name, _integer(value, name))
+    except BadRequest:
+        return Filter(field=name, operator=Operator.IN, value=())
 
 
 def _bound(name: str, value: str) -> Filter:
@@ -147,9 +155,9 @@ def _operator(value: str) -> tuple[str, str]:
 def _parse_time(value: str) -> datetime | None:
     try:
         parsed = timeutils.parse_isotime(value)
-    except ValueError:
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the latter beside the years 1 and 9999, in other zones
         return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def split_list(value: str) -> tuple[str, ...]:

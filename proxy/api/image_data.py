@@ -27,7 +27,8 @@ async def upload(call: Call) -> web.StreamResponse:
     image = await call.services.registry.images.update(call.context, image.id, saving, from_status=(Status.QUEUED,))
     incoming = Upload(call.services, call.context, image, expected_bytes)
     await call.accept_body()
-    await incoming.receive(pieces(call.request.content), store)
+    data = pieces(call.request.content, idle_s=call.services.config.server.client_idle_s)
+    await incoming.receive(data, store)
     return empty_response()
 
 

@@ -1,6 +1,7 @@
 """Images: create, list, show, change, delete."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -15,7 +16,8 @@ from proxy.api import access, filters, image_fields, location_changes, patch, vi
 from proxy.api.call import Call, empty_response, json_response
 from proxy.errors import BadRequest, Forbidden
 from proxy.policy import image_target
-from upstream.errors import DataNotFound, Denied, Invalid, NotSupported, UpstreamError
+from upstream.errors import DataNotFound, Denied, Invalid, NotFound, NotSupported, UpstreamError
+from upstream.registry import ImageQuery
 from upstream.types import Image, Location, Status
 
 log = structlog.get_logger(__name__)
@@ -35,7 +37,7 @@ async def create(call: Call) -> web.StreamResponse:
     access.enforce_creation(call, image.owner, body.get("visibility"))
     image = await call.services.registry.images.create(call.context, image)
     response = json_response(view(call, image), HTTPStatus.CREATED)
-    response.headers[hdrs.LOCATION] = f"{call.request.scheme}://{call.request.host}{views.image_path(image.id)}"
+    response.headers[hdrs.LOCATION] = f"{call.origin}{views.image_path(image.id)}"
     if methods := call.services.config.api.import_methods:
         response.headers["OpenStack-image-import-methods"] = ",".join(methods)
     response.headers["OpenStack-image-store-ids"] = ",".join(info.id for info in call.services.stores.infos())
@@ -47,11 +49,30 @@ async def index(call: Call) -> web.StreamResponse:
     parameters = _parameters(call)
     query = filters.parse(parameters, call.services.config.api)
     call.services.policy.enforce("get_images", call.context, {"project_id": call.context.project_id})
-    found = await call.services.registry.images.list(call.context, query)
+    found = await _page(call, query)
     shown = [image for image in found if access.is_shown(call, image)]
     is_full = len(found) == query.limit
     marker = shown[-1].id if shown and is_full else None
     return json_response(views.list_view([view(call, image) for image in shown], parameters, next_marker=marker))
+
+
+async def _page(call: Call, query: ImageQuery) -> Sequence[Image]:
+    """Raises Invalid for a marker that is no image, and as Glance Forbidden for one that the caller may not see."""
+    images = call.services.registry.images
+    try:
+        return await images.list(call.context, query)
+    except Invalid:
+        if query.marker is not None and await _exists(call, query.marker):
+            raise Forbidden(f"The marker {query.marker} is an image that cannot be seen.") from None
+        raise
+
+
+async def _exists(call: Call, image_id: str) -> bool:
+    try:
+        await call.services.registry.images.get(replace(call.context, is_admin=True), image_id)
+    except NotFound:
+        return False
+    return True
 
 
 async def show(call: Call) -> web.StreamResponse:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -46,7 +45,7 @@ async def _activate(call: Call, image: Image, url: str, stated: Mapping[str, str
 def _check_scheme(call: Call, url: str) -> None:
     """Users may name http locations only; other services also those of stores."""
     is_service = "service" in call.context.roles | call.context.service_roles
-    if not is_service and urlsplit(url).scheme not in {"http", "https"}:
+    if not is_service and url.partition(":")[0].lower() not in {"http", "https"}:
         raise Forbidden("Only a service may add a location that is not behind http or https.")
 
 

@@ -18,13 +18,16 @@ OPEN_PATHS = frozenset({"/versions", "/healthcheck"})
 
 
 def api_path(path: str, accept: str) -> str:
-    """The path in the route table: under `/v2`, one of `OPEN_PATHS`, or `/` for what names no version we speak."""
+    """The path in the route table: under `/v2`, one of `OPEN_PATHS`, or `/` for what names no version we speak.
+
+    Slashes around the version may be doubled, as by clients that join an endpoint with a path; those further on count.
+    """
     head, slash, rest = path.lstrip("/").partition("/")
     if f"/{head}" in OPEN_PATHS:
         return f"/{head}"
     if accept.startswith(_MEDIA_TYPE):
-        return f"/v2{path}" if accept.removeprefix(_MEDIA_TYPE) in _ACCEPTED else "/"
-    return f"/v2{slash}{rest}" if head in _ACCEPTED else "/"
+        return f"/v2/{path.lstrip('/')}" if accept.removeprefix(_MEDIA_TYPE) in _ACCEPTED else "/"
+    return f"/v2{slash}{rest.lstrip('/')}" if head in _ACCEPTED else "/"
 
 
 def version_list(endpoint: str) -> dict[str, Any]:

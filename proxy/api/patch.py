@@ -92,15 +92,23 @@ def _v20(raw: Mapping[str, Any]) -> tuple[Verb, object]:
 
 
 def decode_pointer(pointer: object) -> tuple[str, ...]:
-    """The parts of a JSON pointer, at least one, none empty; blanks around a part do not count. Raises BadRequest."""
+    """The parts of a JSON pointer, at least one; blanks around a part do not count. Raises BadRequest.
+
+    As in Glance the slash in front may be doubled, and no part is empty but the only one: a custom property's name is
+    any text, also none. Source: glance/api/v2/images.py, _validate_json_pointer and _decode_json_pointer.
+    """
     if not isinstance(pointer, str) or not pointer.startswith("/"):
         raise BadRequest(f"The pointer {pointer!r} must be a string that starts with '/'.")
     if re.search("~(?![01])", pointer):
         raise BadRequest(f"The pointer {pointer!r} has a '~' that is neither '~0' nor '~1'.")
-    parts = tuple(part.replace("~1", "/").replace("~0", "~").strip() for part in pointer[1:].split("/"))
-    if not all(parts):
+    parts = tuple(part.replace("~1", "/").replace("~0", "~").strip() for part in _undoubled(pointer)[1:].split("/"))
+    if not all(parts) and len(parts) > 1:
         raise BadRequest(f"The pointer {pointer!r} has an empty part.")
     return parts
+
+
+def _undoubled(pointer: str) -> str:
+    return pointer[1:] if pointer.startswith("//") and pointer.strip() != "//" else pointer
 
 
 def _check(operation: Operation, schemas: Schemas) -> None:

@@ -32,7 +32,8 @@ _METHODS = frozenset({GET, HEAD, POST, PUT, DELETE, PATCH})
 class Route:
     """One row. `no_body`: a request with a body is refused. `mutates`: refused to read-only callers.
 
-    Without `needs_auth` nobody is asked who he is, and the answer bears no request id.
+    Without `needs_auth` nobody is asked who he is, and the answer bears no request id. What is not `in_allow` answers
+    without being named in the header Allow: Glance leaves out what is for other services only.
     """
 
     method: str
@@ -41,6 +42,7 @@ class Route:
     no_body: bool = False
     mutates: bool = False
     needs_auth: bool = True
+    in_allow: bool = True
 
 
 IMAGE = "/v2/images/{image_id}"
@@ -68,7 +70,7 @@ ROUTES: Sequence[Route] = (
     Route(GET, f"{IMAGE}/file", downloads.download, no_body=True),
     Route(PUT, f"{IMAGE}/file", image_data.upload, mutates=True),
     Route(POST, f"{IMAGE}/locations", locations.add),
-    Route(GET, f"{IMAGE}/locations", locations.index),
+    Route(GET, f"{IMAGE}/locations", locations.index, in_allow=False),
     Route(PUT, f"{IMAGE}/tags/{{tag}}", tags.add, no_body=True, mutates=True),
     Route(DELETE, f"{IMAGE}/tags/{{tag}}", tags.remove, no_body=True, mutates=True),
     Route(GET, "/v2/cache", cached_images.index, no_body=True),
@@ -106,7 +108,7 @@ class RouteTable:
             raise NoSuchResource("The resource could not be found.")
         route = methods.get(method) or methods.get(ANY)
         if route is None:
-            raise MethodNotAllowed(method, tuple(methods))
+            raise MethodNotAllowed(method, tuple(name for name, row in methods.items() if row.in_allow))
         return route, parameters
 
     def _match(self, path: str) -> tuple[dict[str, Route] | None, dict[str, str]]:

@@ -19,9 +19,8 @@ async def choices(call: Call) -> web.StreamResponse:
 
 async def with_slash(call: Call) -> web.StreamResponse:
     """`/v2` means `/v2/`, where there is nothing either; clients that follow redirects rely on it being one."""
-    location = f"{call.request.scheme}://{call.request.host}/v2/"
-    return web.Response(status=HTTPStatus.FOUND, headers={"Location": location})
+    return web.Response(status=HTTPStatus.FOUND, headers={"Location": f"{call.origin}/v2/"})
 
 
 def _endpoint(call: Call) -> str:
-    return call.services.config.server.public_endpoint or f"{call.request.scheme}://{call.request.host}"
+    return call.services.config.server.public_endpoint or call.origin

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from upstream.types import Image, Location
 
+_REPEATABLE = frozenset({"tag", "sort", "sort_key", "sort_dir"})
 HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
 
 # In the order in which they are shown; the fields of Image that hold them.
@@ -73,16 +74,24 @@ def locations_view(locations: Iterable[Location]) -> list[dict[str, Any]]:
 def list_view(
     views: Sequence[Mapping[str, Any]], parameters: Sequence[tuple[str, str]], *, next_marker: str | None
 ) -> dict[str, Any]:
-    """A page of a list. `parameters` are those of the request, all of which the links repeat but the marker."""
-    kept = [(name, value) for name, value in parameters if name != "marker"]
+    """A page of a list. `parameters` are those of the request, all of which the links repeat but the marker.
+
+    Of a repeated parameter the links have what was looked for: the last value, or all where all count.
+    """
+    kept: dict[str, list[str]] = {}
+    for name, value in parameters:
+        if name in _REPEATABLE:
+            kept.setdefault(name, []).append(value)
+        elif name != "marker":
+            kept[name] = [value]
     page: dict[str, Any] = {"images": list(views), "first": _link(kept), "schema": "/v2/schemas/images"}
     if next_marker is not None:
-        page["next"] = _link([*kept, ("marker", next_marker)])
+        page["next"] = _link({**kept, "marker": [next_marker]})
     return page
 
 
-def _link(parameters: Sequence[tuple[str, str]]) -> str:
-    return f"/v2/images?{urlencode(parameters)}" if parameters else "/v2/images"
+def _link(parameters: Mapping[str, Sequence[str]]) -> str:
+    return f"/v2/images?{urlencode(parameters, doseq=True)}" if parameters else "/v2/images"
 
 
 def image_path(image_id: str) -> str:

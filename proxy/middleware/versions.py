@@ -1,5 +1,6 @@
 """Finds the version of the API a request speaks, and with it the path in the route table."""
 
+import re
 from urllib.parse import unquote
 
 from aiohttp import hdrs, web
@@ -9,13 +10,17 @@ from proxy.api.negotiation import api_path
 from proxy.errors import BadRequest
 from proxy.middleware.state import STATE
 
+_HOST = re.compile(r"[A-Za-z0-9._~:\[\]%!$&'()*+,;=-]*")  # RFC 3986, section 3.2.2
+
 
 @web.middleware
 async def versions(request: web.Request, handler: Handler) -> web.StreamResponse:
     """OPTIONS is answered here, as by Glance's CORS filter when no origin is allowed: with nothing.
 
-    Raises BadRequest for a path that is not UTF-8.
+    Raises BadRequest for a path that is not UTF-8, and for a host that is none: answers name it.
     """
+    if not _HOST.fullmatch(request.headers.get(hdrs.HOST, "")):
+        raise BadRequest("The header Host names no host.")
     try:
         path = unquote(request.rel_url.raw_path, errors="strict")
         path.encode()

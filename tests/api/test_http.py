@@ -189,6 +189,15 @@ async def test_a_refusal_does_not_betray_what_the_caller_cannot_see(guarded: Cli
         assert (seen.status, hidden.status) == (403, 404), (method, below)
 
 
+async def test_an_image_that_cannot_be_seen_is_no_marker(guarded: Client) -> None:
+    """As in Glance this alone tells that it exists."""
+    made = await guarded.ask("POST", "/v2/images", json={"visibility": "private"}, headers=by("member"))
+    image_id = made.json["id"]
+    for token, marker, status in [("member", image_id, 200), ("other", image_id, 403), ("other", "nothing", 400)]:
+        answer = await guarded.ask("GET", f"/v2/images?marker={marker}", headers=by(token))
+        assert answer.status == status, (token, marker)
+
+
 async def test_policy_decides_who_creates_what(guarded: Client) -> None:
     for token, body, status in [
         ("reader", {}, 403),

@@ -72,6 +72,12 @@ async def test_an_empty_image_is_an_image(client: Client) -> None:
     assert (answer.status, answer.body) == (200, b"")
 
 
+@pytest.mark.parametrize(("named", "status"), [("web,local", 200), ("", 200), ("local,tape", 400), ("%ff", 400)])
+async def test_a_download_may_prefer_stores_that_there_are(client: Client, named: str, status: int) -> None:
+    path = await client.upload(b"data")
+    assert (await client.ask("GET", f"{path}/file?prefer={named}")).status == status
+
+
 async def test_the_disk_in_a_qcow2_is_measured(client: Client) -> None:
     image = await client.show(await client.upload(QCOW2, disk_format="qcow2"))
     assert (image["size"], image["virtual_size"]) == (len(QCOW2), 7 * MIB)

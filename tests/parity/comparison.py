@@ -17,9 +17,10 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A wanted difference. Parts of an answer are named as `status` or `body.checksum`.
+    """A known difference. Parts of an answer are named as `status` or `body.checksum`.
 
     With `only` these parts alone are compared; with `but` and `without` the whole recorded answer is, so changed.
+    One of what is built `later` may name no parts: then any answer will do but Glance's, which says that it is built.
     """
 
     case: str
@@ -30,13 +31,17 @@ class Difference:
     without: tuple[str, ...] = ()
     optional: bool = False
     """Glance's own answer is right too: it depends on the database."""
+    later: bool = False
+    """Not wanted, but not built yet."""
 
     def covers(self, case: str, step: int) -> bool:
         """Whether it speaks of this step, counted from 1."""
         return step in self.steps and fnmatchcase(case, self.case)
 
     def wants(self, recorded: Mapping[str, Any], answered: Mapping[str, Any]) -> bool:
-        """Whether the answer is the one that is wanted."""
+        """Whether the answer is the one that is expected."""
+        if self.later and not (self.only or self.but or self.without):
+            return recorded != answered
         if self.only:
             return all(_part(answered, path) == value for path, value in self.only.items())
         return self.applied_to(recorded) == answered
@@ -70,27 +75,39 @@ def load_recorded(variant: str) -> dict[str, list[dict[str, Any]]]:
     return recorded
 
 
-def compare(
-    case: str,
-    recorded: Sequence[Mapping[str, Any]],
-    answered: Sequence[Mapping[str, Any]],
-    differences: Sequence[Difference] = (),
-) -> list[str]:
-    """One report for each step that is neither as recorded nor as wanted."""
-    reports = []
-    if len(recorded) != len(answered):
-        reports.append(f"{case}: {len(recorded)} steps are recorded, {len(answered)} were run: record again")
-    for number, (theirs, ours) in enumerate(zip(recorded, answered, strict=False), start=1):
-        wanted = next((d for d in differences if d.covers(case, number)), None)
-        title = f"{case}, step {number}, {theirs['step']}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a case is to be answered."""
+
+    case: str
+    recorded: Sequence[Mapping[str, Any]]
+    differences: Sequence[Difference] = ()
+
+    def report(self, number: int, ours: Mapping[str, Any]) -> str | None:
+        """How the answer to a step, counted from 1, is neither as recorded nor as wanted; None if it is."""
+        theirs = self.recorded[number - 1]
+        wanted = next((d for d in self.differences if d.covers(self.case, number)), None)
+        title = f"{self.case}, step {number}, {theirs['step']}"
         if wanted is None:
-            if theirs != ours:
-                reports.append(f"{title}\n{_diff(theirs, ours)}")
-        elif wanted.wants(theirs, theirs):
-            reports.append(f"{title}: Glance answers as wanted, remove the difference ({wanted.reason})")
-        elif not wanted.wants(theirs, ours) and not (wanted.optional and theirs == ours):
-            reports.append(f"{title} (wanted: {wanted.reason})\n{_diff(wanted.applied_to(theirs), ours)}")
-    return reports
+            return None if theirs == ours else f"{title}\n{_diff(theirs, ours)}"
+        if not wanted.later and wanted.wants(theirs, theirs):
+            return f"{title}: Glance answers as wanted, remove the difference ({wanted.reason})"
+        if wanted.wants(theirs, ours) or (wanted.optional and theirs == ours):
+            return None
+        if theirs == ours:
+            return f"{title}: the answer is Glance's, remove the difference ({wanted.reason})"
+        return f"{title} (wanted: {wanted.reason})\n{_diff(wanted.applied_to(theirs), ours)}"
+
+    def is_met(self, number: int, ours: Mapping[str, Any]) -> bool:
+        """Whether there is nothing to report of a step; a server that is still at work may yet come to it."""
+        return self.report(number, ours) is None
+
+    def reports(self, answered: Sequence[Mapping[str, Any]]) -> list[str]:
+        """One report for each step that is neither as recorded nor as wanted."""
+        if len(self.recorded) != len(answered):
+            return [f"{self.case}: {len(self.recorded)} steps are recorded, {len(answered)} were run: record again"]
+        found = (self.report(number, ours) for number, ours in enumerate(answered, start=1))
+        return [report for report in found if report is not None]
 
 
 def _part(answer: Any, path: str) -> Any:

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.parity.client import Answer, ask
@@ -15,6 +16,8 @@ _STRANGER_TOKEN = "no-keystone-issued-this"
 _SETTLED_WITHIN_S = 10.0
 _SETTLED_AFTER_TIMES = 2
 _POLL_S = 0.2
+
+IsMet = Callable[[int, Mapping[str, Any]], bool]
 
 
 def fill_in(text: str, known: Mapping[str, str]) -> str:
@@ -41,8 +44,12 @@ class Session:
             self.projects[persona] = made["owner"]
             self.ask(Step(persona=persona, method="DELETE", path=f"/v2/images/{made['id']}"), {})
 
-    def run(self, case: Case) -> list[dict[str, Any]]:
-        """The normalised answer of every step. Images that were captured are deleted at the end."""
+    def run(self, case: Case, is_met: IsMet | None = None) -> list[dict[str, Any]]:
+        """The normalised answer of every step. Images that were captured are deleted at the end.
+
+        What a server finishes in the background is asked for until `is_met` holds of the step's number, from 1, and
+        its answer; without one, until it has had the step's own values twice.
+        """
         fresh = uuid.uuid4()
         known = {
             "uniq": f"parity-{fresh.hex}",
@@ -56,11 +63,11 @@ class Session:
         shared = frozenset(known)
         answers = []
         try:
-            for step in case.steps:
-                answer = self._settled(step, known)
+            for number, step in enumerate(case.steps, start=1):
+                has_settled = _has_values(step) if is_met is None else partial(_is_met, is_met, number, step, known)
+                answer = self._settled(step, known, has_settled)
                 known |= _captured(step, answer)
-                title = f"{step.method} {step.path} by {step.persona}"
-                answers.append({"step": title, **normalise(answer, known)})
+                answers.append(_described(step, answer, known))
         finally:
             for name in known.keys() - shared:
                 self._clean_up(known[name])
@@ -77,16 +84,11 @@ class Session:
             body = fill_in(body.decode("latin-1"), known).encode("latin-1")
         return ask(self.url, step.method, fill_in(step.path, known), headers, body, chunked=step.chunked)
 
-    def _settled(self, step: Step, known: Mapping[str, str]) -> Answer:
+    def _settled(self, step: Step, known: Mapping[str, str], has_settled: Callable[[Answer], bool]) -> Answer:
         deadline_s = time.monotonic() + _SETTLED_WITHIN_S
-        times_right = 0
         while True:
             answer = self.ask(step, known)
-            if not step.until or time.monotonic() > deadline_s:
-                return answer
-            document = json.loads(answer.body)
-            times_right += all(document.get(name) == value for name, value in step.until.items())
-            if times_right == _SETTLED_AFTER_TIMES:
+            if not step.until or has_settled(answer) or time.monotonic() > deadline_s:
                 return answer
             time.sleep(_POLL_S)
 
@@ -104,3 +106,24 @@ def _captured(step: Step, answer: Answer) -> dict[str, str]:
         return {}
     document = json.loads(answer.body)
     return {name: str(document[key]) for name, key in step.captures.items()}
+
+
+def _described(step: Step, answer: Answer, known: Mapping[str, str]) -> dict[str, Any]:
+    return {"step": f"{step.method} {step.path} by {step.persona}", **normalise(answer, known)}
+
+
+def _is_met(is_met: IsMet, number: int, step: Step, known: Mapping[str, str], answer: Answer) -> bool:
+    return is_met(number, _described(step, answer, known))
+
+
+def _has_values(step: Step) -> Callable[[Answer], bool]:
+    """Says of one answer after another whether it is the second that has what the step waits for."""
+    times_right = 0
+
+    def has_settled(answer: Answer) -> bool:
+        nonlocal times_right
+        document = json.loads(answer.body)
+        times_right += all(document.get(name) == value for name, value in step.until.items())
+        return times_right == _SETTLED_AFTER_TIMES
+
+    return has_settled

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import pytest
 
-from tests.parity.comparison import compare, load_differences, load_recorded
-from tests.parity.model import Case
+from tests.parity.comparison import Expected, load_differences, load_recorded
+from tests.parity.model import Case, Variant
 from tests.parity.origin import serve_origin
 from tests.parity.runner import cases_of
 from tests.parity.session import Session
@@ -52,13 +52,15 @@ def _open(server: Server, origin: str) -> Session:
 
 @pytest.mark.parametrize("case", cases_of("default"), ids=lambda case: case.name)
 def test_every_answer_is_the_one_of_glance(case: Case, session: Session) -> None:
-    recorded = load_recorded("default")[case.name]
-    reports = compare(case.name, recorded, session.run(case), DIFFERENCES)
-    assert not reports, "\n\n".join(reports)
+    check(case, "default", session)
 
 
 @pytest.mark.parametrize("case", cases_of("locations"), ids=lambda case: case.name)
 def test_every_answer_is_the_one_of_glance_that_shows_locations(case: Case, session_with_locations: Session) -> None:
-    recorded = load_recorded("locations")[case.name]
-    reports = compare(case.name, recorded, session_with_locations.run(case), DIFFERENCES)
+    check(case, "locations", session_with_locations)
+
+
+def check(case: Case, variant: Variant, session: Session) -> None:
+    expected = Expected(case=case.name, recorded=load_recorded(variant)[case.name], differences=DIFFERENCES)
+    reports = expected.reports(session.run(case, expected.is_met))
     assert not reports, "\n\n".join(reports)

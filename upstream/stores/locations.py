@@ -153,7 +153,10 @@ def parse_http(url: str) -> HttpTarget:
 
 def redirected(target: HttpTarget, where: str) -> HttpTarget:
     """The next target; its credentials are the old ones only if the origin is the same. Raises Invalid."""
-    there = parse_http(urljoin(target.url, where))
+    try:
+        there = parse_http(urljoin(target.url, where))
+    except ValueError:
+        raise Invalid(f"the place that {redacted(target.url)} redirects to cannot be read") from None
     if there.user is not None or there.origin != target.origin:
         return there
     return HttpTarget(

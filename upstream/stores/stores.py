@@ -56,14 +56,18 @@ class Stores:
         return inferred
 
     @asynccontextmanager
-    async def read(self, locations: Sequence[Location], offset: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(
+        self, locations: Sequence[Location], offset: int = 0, *, preferred: Sequence[str] = ()
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open the first location that can be opened, the heaviest store's first, rows of one store in their order.
+
+        Those in the `preferred` stores come before all others, in the order of these.
 
         What goes wrong later is not mended here: who reads knows how far it came. Raises DataNotFound if there are no
         locations, else the error of the last one tried, and what `Store.read` says while iterating.
         """
         async with AsyncExitStack() as stack:
-            yield await self._open_first(stack, self._by_weight(locations), offset)
+            yield await self._open_first(stack, self._by_preference(locations, preferred), offset)
 
     async def _open_first(
         self, stack: AsyncExitStack, locations: Sequence[Location], offset: int
@@ -120,14 +124,23 @@ class Stores:
             raise Invalid(f"there is no store {store!r}; there are {', '.join(self._opened)}")
         return self._opened[store]
 
+    def _by_preference(self, locations: Sequence[Location], preferred: Sequence[str]) -> list[Location]:
+        rank: dict[str | None, int] = {store: place for place, store in enumerate(dict.fromkeys(preferred))}
+        return sorted(self._by_weight(locations), key=lambda location: rank.get(self._store(location), len(rank)))
+
     def _by_weight(self, locations: Sequence[Location]) -> list[Location]:
         return sorted(locations, key=self._weight, reverse=True)  # stable, also in reverse
 
     def _weight(self, location: Location) -> int:
+        store = self._store(location)
+        return 0 if store is None else self._config.backends[store].weight
+
+    def _store(self, location: Location) -> str | None:
+        """As `of`; None if there is no store for it."""
         try:
-            return self._config.backends[self.of(location)].weight
+            return self.of(location)
         except UpstreamError:
-            return 0
+            return None
 
 
 def _prefixes(config: StoresConfig, store: str) -> list[tuple[str, str]]:

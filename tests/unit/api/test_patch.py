@@ -67,6 +67,13 @@ def test_the_older_media_type_adds_only_what_is_not_there(path: str) -> None:
     assert changed({"op": "add", "path": path, "value": "1"})
 
 
+@pytest.mark.parametrize(
+    ("path", "name"), [("/", ""), ("/ ", ""), ("//color", "color"), ("/a~1b~0c", "a/b~c"), ("/ a ", "a")]
+)
+def test_a_pointer_names_one_property(path: str, name: str) -> None:
+    assert changed({"op": "add", "path": path, "value": "1"}).set_properties == {name: "1"}
+
+
 MALFORMED: list[Any] = [
     7,
     {},
@@ -76,7 +83,10 @@ MALFORMED: list[Any] = [
     {"op": "add", "path": "/name"},
     {"op": "add", "path": "name", "value": "x"},
     {"op": "add", "path": None, "value": "x"},
-    {"op": "add", "path": "/", "value": "x"},
+    {"op": "add", "path": "//", "value": "x"},
+    {"op": "add", "path": "// ", "value": "x"},
+    {"op": "add", "path": "///a", "value": "x"},
+    {"op": "add", "path": "/locations/", "value": {"url": "http://x", "metadata": {}}},
     {"op": "add", "path": "/a//b", "value": "x"},
     {"op": "add", "path": "/a/", "value": "x"},
     {"op": "add", "path": "/a/b", "value": "x"},

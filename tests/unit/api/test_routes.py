@@ -23,6 +23,7 @@ def test_a_path_names_its_handler_and_parameters() -> None:
         ("PUT", "/v2/images/i", ("GET", "PATCH", "DELETE")),
         ("BREW", "/v2/images/i/tags/t", ("PUT", "DELETE")),
         ("POST", "/v2/schemas/image", ("GET",)),
+        ("PUT", "/v2/images/i/locations", ("POST",)),
     ],
 )
 def test_a_known_path_says_which_methods_it_has(method: str, path: str, allowed: tuple[str, ...]) -> None:
@@ -55,10 +56,14 @@ def test_no_row_stands_twice() -> None:
         ("/v2/", "", "/v2/"),
         ("/v2.9/images", "", "/v2/images"),
         ("//v2/images/i", "", "/v2/images/i"),
+        ("/v2//images", "", "/v2/images"),
+        ("/v2//", "", "/v2/"),
+        ("/v2/images//i", "", "/v2/images//i"),
         ("/v2.19/images", "", "/"),
         ("/V2/images", "", "/"),
         ("/images", "", "/"),
         ("/images", "application/vnd.openstack.images-v2.9", "/v2/images"),
+        ("//images", "application/vnd.openstack.images-v2.9", "/v2/images"),
         ("/v2/images", "application/vnd.openstack.images-v9", "/"),
         ("/v2/images", "application/vnd.openstack.images-v2", "/v2/v2/images"),
     ],

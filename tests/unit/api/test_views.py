@@ -78,6 +78,13 @@ def test_links_of_a_list_keep_every_parameter_but_the_marker() -> None:
     assert page["next"] == "/v2/images?tag=a+b&tag=c&limit=1&marker=new"
 
 
+def test_links_of_a_list_say_what_was_looked_for() -> None:
+    """Of a filter that is repeated the last counts; all tags and sort keys do, though Glance's links lose them."""
+    asked = [("name", "a"), ("sort_key", "name"), ("tag", "x"), ("sort_key", "size"), ("name", "b"), ("tag", "y")]
+    page = views.list_view([], asked, next_marker=None)
+    assert page["first"] == "/v2/images?name=b&sort_key=name&sort_key=size&tag=x&tag=y"
+
+
 def test_the_last_page_has_no_next() -> None:
     page = views.list_view([], [], next_marker=None)
     assert page == {"images": [], "first": "/v2/images", "schema": "/v2/schemas/images"}

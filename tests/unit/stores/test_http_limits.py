@@ -67,6 +67,13 @@ async def test_an_address_in_an_old_spelling_is_not_asked(host: str) -> None:
             await read_whole(store, Location(url=f"http://{host}/latest"))
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]"])
+async def test_the_address_that_means_this_machine_is_denied_with_its_loopback(host: str) -> None:
+    async with web(denied_networks=["127.0.0.0/8", "::1"]) as store:
+        with pytest.raises(Denied, match="denied_networks"):
+            await read_whole(store, Location(url=f"http://{host}:9/"))
+
+
 async def test_a_name_is_judged_by_the_address_it_resolves_to(origin: Origin) -> None:
     url = origin.url("disk").replace("127.0.0.1", "localhost")
 

@@ -160,6 +160,12 @@ def test_a_redirect_keeps_credentials_only_within_the_origin() -> None:
     assert redirected(target, "https://v:q@other/c").user == "v"
 
 
+@pytest.mark.parametrize("where", ["http://[", "//[::g]/x", "ftp://h/c", "http://", "http://h:x/"])
+def test_a_redirect_to_nowhere_is_invalid(where: str) -> None:
+    with pytest.raises(Invalid):
+        redirected(parse_http("https://h/b"), where)
+
+
 @pytest.mark.parametrize(
     ("url", "store"),
     [

@@ -82,6 +82,16 @@ async def test_the_heaviest_store_is_read_first(stores: Stores, origin: Origin) 
     assert await read_whole(stores, local, web, fast) == b"fast"
 
 
+async def test_a_preferred_store_is_read_before_heavier_ones(stores: Stores, origin: Origin) -> None:
+    local = (await stores.write("one", arriving(Fixed(b"local")), None)).location
+    fast = (await stores.write("one", arriving(Fixed(b"fast")), None, store="fast")).location
+    web, lost = Location(url=origin.url("nothing")), Location(url="rbd://pool/image")
+
+    for preferred, found in [((), b"fast"), (("local",), b"local"), (("web", "local"), b"local"), (("tape",), b"fast")]:
+        async with stores.read([lost, web, fast, local], preferred=preferred) as chunks:
+            assert b"".join([chunk async for chunk in chunks]) == found, preferred
+
+
 async def test_locations_of_one_store_are_tried_in_their_order(stores: Stores, origin: Origin) -> None:
     locations = [Location(url=origin.url("disk")), Location(url=origin.url("copy"))]
 
