@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import xxhash
@@ -267,13 +268,16 @@ def run(job: Job, ready: Callable[[], None]) -> Outcome:
 
 def main() -> None:
     """Read a job; say "ready" when all are connected; go on the next line."""
+    began_s = 0.0
 
     def ready() -> None:
+        nonlocal began_s
         _tell({"ready": True})
         sys.stdin.readline()
+        began_s = time.process_time()
 
     outcome = run(parse_job(sys.stdin.readline()), ready)
-    _tell(dump(outcome))
+    _tell(dump(replace(outcome, cpu_s=time.process_time() - began_s)))
 
 
 if __name__ == "__main__":

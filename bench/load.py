@@ -43,6 +43,7 @@ class Outcome:
     """What happened. `waits_s` are times from request to first body byte, for small answers to the last one."""
 
     seconds: float
+    cpu_s: float = 0.0  # of the clients
     bodies: int = 0
     body_bytes: int = 0
     waits_s: list[float] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Outcome:
         """Of processes that ran side by side."""
         return cls(
             seconds=max(part.seconds for part in parts),
+            cpu_s=sum(part.cpu_s for part in parts),
             bodies=sum(part.bodies for part in parts),
             body_bytes=sum(part.body_bytes for part in parts),
             waits_s=[wait for part in parts for wait in part.waits_s],

@@ -50,12 +50,15 @@ async def send_buffered(
         advance(at)
 
 
-async def drain(transport: asyncio.Transport, writer: AbstractStreamWriter) -> None:
-    """Return when the transport holds no byte back: what is sent beside it must not overtake it."""
+async def drain(transport: asyncio.Transport, writer: AbstractStreamWriter, *, idle_s: float) -> None:
+    """Return when the transport holds no byte back: what is sent beside it must not overtake it. Raises ClientGone."""
     if transport.get_write_buffer_size():
         transport.set_write_buffer_limits(high=0)
         try:
-            await writer.drain()
+            async with asyncio.timeout(idle_s):
+                await writer.drain()
+        except TimeoutError as error:
+            raise ClientGone(f"the client took no byte for {idle_s:g} s") from error
         finally:
             transport.set_write_buffer_limits()
     if transport.get_write_buffer_size():

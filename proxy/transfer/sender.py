@@ -70,7 +70,7 @@ class Sender:
         try:
             writer = await body.prepare()
             if body.is_plain:
-                await drain(body.transport, writer)
+                await drain(body.transport, writer, idle_s=self._client_idle_s)
                 with SocketSender(body.transport, self._cold, idle_s=self._client_idle_s) as socket:
                     async for stop in body.parts():
                         await socket.send(body.fd, body.at, stop, body.advance)
