@@ -17,12 +17,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from rich.table import Table
 
 from bench import processes
-from bench.glint import Glint, Images, file_path
+from bench.glint import Images, file_path, glint_process
 from bench.load import Downloads, Outcome
 from bench.loading import Clients
 from bench.measuring import xxh3_of
 from bench.origin import OriginProcess, Seen
 from tests.content import GIB, MIB, Noise
+from tests.glint import Glint
 
 _PROCESSES = 2  # client processes; each drives its part of the clients
 _TOLD_S = 0.1
@@ -95,7 +96,7 @@ class Demo:
 
     def _job(self, clients: int, digest: str) -> Downloads:
         return Downloads(
-            host=self._glint.host,
+            host="127.0.0.1",
             port=self._glint.port,
             path=file_path(self._image_id),
             size_bytes=self._content.size_bytes,
@@ -129,7 +130,7 @@ def _run(console: Console, directory: Path, size_mib: int, clients: int) -> tupl
     with ExitStack() as stack:
         with console.status("starting an origin and Glint, computing the digests of the image"):
             origin = stack.enter_context(OriginProcess(size_mib))
-            glint = stack.enter_context(Glint(directory))
+            glint = stack.enter_context(glint_process(directory))
             image_id = Images(glint.port).register("demo", origin.url, content.digest())
             demo = Demo(glint, origin, image_id, content)
         console.print(

@@ -2,16 +2,14 @@
 
 import http.client
 import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.content import Content
-from tests.peers import PASSWORD, Keystone, Memcached, Server, free_port
+from tests.glint import Glint
+from tests.peers import PASSWORD, Keystone, Memcached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,44 +20,18 @@ class Identity:
     memcached: Memcached
 
 
-class Glint(Server):
-    """`glint serve` of this working copy. Without `identity` everybody is an administrator."""
-
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        identity: Identity | None = None,
-        settings: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
-        super().__init__("glint", directory, start_s=30, stop_s=5)
-        self.host, self.port, self.metrics_port = "127.0.0.1", free_port(), free_port()
-        self.url = f"http://{self.host}:{self.port}"
-        self.images_dir = directory / "images"
-        self._identity, self._settings = identity, settings or {}
-
-    def _prepare(self) -> None:
-        document: dict[str, dict[str, Any]] = {
-            "server": {"port": self.port, "drain_s": 0},
-            "metrics": {"port": self.metrics_port},
-            "cache": {"dir": str(self.directory / "cache")},
-            "stores": {"backends": {"local": {"kind": "file", "dir": str(self.images_dir)}, "web": {"kind": "http"}}},
-            "registry": {"url": f"sqlite:///{self.directory / 'registry.db'}"},
-            "logging": {"format": "json"},
-        }
-        if self._identity is not None:
-            keystone = {"auth_url": self._identity.keystone.url, "username": "glance", "password": PASSWORD}
-            document["auth"] = {"kind": "keystone", "keystone": keystone}
-            document["token_cache"] = {"memcached_servers": [self._identity.memcached.address], "secret_key": "bench"}
-        for section, keys in self._settings.items():
-            document.setdefault(section, {}).update(keys)
-        (self.directory / "config.yaml").write_text(yaml.safe_dump(document))
-
-    def _command(self) -> Sequence[str | Path]:
-        return [Path(sys.executable).with_name("glint"), "serve", "--config", self.directory / "config.yaml"]
-
-    def _answers(self) -> bool:
-        return _call(self.port, "GET", "/healthcheck")[0] == 200
+def glint_process(directory: Path, *, identity: Identity | None = None) -> Glint:
+    """`glint serve` of this working copy, as an operator would run it. Without `identity` everybody is admin."""
+    settings: dict[str, Any] = {
+        "server.drain_s": 0,
+        "cache.size_max": "20 GiB",
+        "logging": {"level": "info", "format": "json"},
+    }
+    if identity is not None:
+        keystone = {"auth_url": identity.keystone.url, "username": "glance", "password": PASSWORD}
+        settings["auth"] = {"kind": "keystone", "keystone": keystone}
+        settings["token_cache"] = {"memcached_servers": [identity.memcached.address], "secret_key": "bench"}
+    return Glint(directory, settings, stop_s=5)
 
 
 class Images:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.floor import Floor
-from bench.glint import Glint, Images, file_path
+from bench.glint import Images, file_path, glint_process
 from bench.load import Downloads
 from bench.measuring import Cores, Run, measure, verify, xxh3_of
 from bench.results import Results, ratio_lines, ratios, table
@@ -57,11 +57,11 @@ def places(directory: Path, load: Load) -> Iterator[dict[str, Place]]:
     www = directory / "www"
     www.mkdir(parents=True)
     with ExitStack() as stack:
-        glint = stack.enter_context(Glint(directory / "glint"))
+        glint = stack.enter_context(glint_process(directory / "glint"))
         images = Images(glint.port)
         uploaded = images.create("uploaded")
         images.upload(uploaded, content)
-        (www / "image").hardlink_to(glint.images_dir / uploaded)
+        (www / "image").hardlink_to(glint.directory / "images" / uploaded)
         servers = {
             f"{NGINX} ({name})": stack.enter_context(
                 StaticNginx(directory / f"nginx{number}", www, tuning=TUNINGS[name])

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.glint import Glint, Identity, Images
+from bench.glint import Identity, Images, glint_process
 from bench.load import Requests
 from bench.measuring import Cores, Run, WrongBytes, measure
 from bench.results import Results, ratio_lines, ratios, table
@@ -55,7 +55,7 @@ def run(
     runs: list[Run] = []
     with ExitStack() as stack:
         identity, glance = shared or stack.enter_context(peers(directory))
-        glint = stack.enter_context(Glint(directory / "glint", identity=identity))
+        glint = stack.enter_context(glint_process(directory / "glint", identity=identity))
         token = identity.keystone.token("demo")
         jobs = {name: (server, _job(server, token)) for name, server in ((GLINT, glint), (GLANCE, glance))}
         for clients in load.clients:

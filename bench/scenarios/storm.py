@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.glint import Glint, Images, file_path
+from bench.glint import Images, file_path, glint_process
 from bench.load import Downloads
 from bench.measuring import Cores, Run, WrongBytes, measure, xxh3_of
 from bench.origin import OriginProcess
@@ -35,12 +35,12 @@ def run(directory: Path, load: Load, cores: Cores, results: Results, tell: Calla
     content = Noise(load.size_mib * MIB, seed=0)
     expected = xxh3_of(content)
     runs = []
-    with OriginProcess(load.size_mib) as origin, Glint(directory / "glint") as glint:
+    with OriginProcess(load.size_mib) as origin, glint_process(directory / "glint") as glint:
         images = Images(glint.port)
         for turn in range(1, load.rounds + 1):
             image_id = images.register(f"storm {turn}", origin.url, content.digest())
             job = Downloads(
-                host=glint.host,
+                host="127.0.0.1",
                 port=glint.port,
                 path=file_path(image_id),
                 size_bytes=content.size_bytes,
