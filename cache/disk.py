@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +106,12 @@ class Folder:
         with contextlib.suppress(FileNotFoundError):
             self._sums_path(key).rename(self._quarantine / f"{key}.{suffix}{_SUMS}")
 
+    def quarantine_index(self) -> None:
+        """Take a damaged index out of service. What it knew of the order of use is lost."""
+        suffix = secrets.token_hex(4)
+        for path in self.root.glob(f"{self.index_path.name}*"):  # with its -wal and -shm
+            path.rename(self._quarantine / f"{path.name}.{suffix}")
+
     def scan(self) -> Iterator[Found]:
         """Every entry there is. Sums without an entry are a publication that a kill interrupted: they go."""
         for shard in os.scandir(self._entries):
@@ -133,11 +139,14 @@ class Folder:
                 os.close(fd)
         return removed
 
-    def digest_entry(self, key: str, algorithm: str) -> str:
-        """Hex digest of an entry's bytes as they lie on disk. Raises FileNotFoundError."""
+    def digest_entry(self, key: str, algorithm: str, is_wanted: Callable[[], bool]) -> str:
+        """Hex digest of an entry's bytes as they lie on disk; of some of them once it is no longer wanted.
+
+        Raises FileNotFoundError.
+        """
         digest = hashlib.new(algorithm, usedforsecurity=False)
         with self.entry_path(key).open("rb", buffering=0) as file:
-            while piece := file.read(_READ_BYTES):
+            while is_wanted() and (piece := file.read(_READ_BYTES)):
                 digest.update(piece)
         return digest.hexdigest()
 

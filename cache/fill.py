@@ -31,8 +31,8 @@ class FillTools:
 class Fill:
     """Reads the source once, writes, checks, publishes.
 
-    Readers watch `progress` and read by `fd`, which stays open while there are any. `ended` is set when nothing more
-    will happen; `is_stored` then tells whether there is an entry.
+    Readers watch `progress` and read by `fd`, which stays open while there are any. `started` is set when it was its
+    turn, `ended` when nothing more will happen; `is_stored` then tells whether there is an entry.
     """
 
     def __init__(self, blob: Blob, source: Source, tools: FillTools) -> None:
@@ -42,6 +42,7 @@ class Fill:
         self.progress = Progress(blob.size_bytes)
         self.fd: int | None = None
         self.readers = 0
+        self.started = asyncio.Event()
         self.ended = asyncio.Event()
         self.is_stored = False
         self._source, self._tools = source, tools
@@ -92,13 +93,16 @@ class Fill:
 
     def end(self) -> None:
         """Nothing more will be written. The descriptor goes with the last reader."""
+        self.started.set()
         self.ended.set()
         self._close_if_unused()
 
     def _close_if_unused(self) -> None:
         if self.fd is not None and self.readers == 0 and self.ended.is_set():
-            os.close(self.fd)
-            self.fd = None
+            fd, self.fd = self.fd, None
+            # Some file systems tell late write errors here. The file is whole or gone, and no other fill may suffer.
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
     async def _start_file(self) -> None:
         try:

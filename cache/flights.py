@@ -63,6 +63,7 @@ class Flights:
         result = "abandoned"
         try:
             async with self._slots:
+                fill.started.set()
                 await self._fly(fill)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this fill's readers
             result = "rejected" if isinstance(error, CacheFull) else type(error).__name__
@@ -108,7 +109,7 @@ class Flights:
             self._instruments.fill_bytes.inc(fill.progress.written_bytes)
             await fill.discard()
             if reservation is not None:
-                await self._ledger.release(reservation)
+                await self._ledger.release(reservation, None if fill.fd is None else fill.blob.key)
 
     def _forget(self, fill: Fill) -> None:
         running = self._running.get(fill.blob.key)

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 5.0  # at most so much of the order of use is lost by a kill
 _WORKERS = 16
+_CHECKERS = 2  # apart, since reading back a large entry takes minutes, in which clients must find a free worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class ImageCache:
         self._config = config
         self._folder = Folder(config.dir)
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="cache")
+        self._checkers = ThreadPoolExecutor(_CHECKERS, thread_name_prefix="cache-check")
         self._ledger = Ledger(self._folder, config.size_max, instruments)
         tools = FillTools(
             folder=self._folder,
@@ -60,7 +62,8 @@ class ImageCache:
     async def __aenter__(self) -> Self:
         """Raises UnknownFormat, and OSError if the folder cannot be used."""
         async with AsyncExitStack() as stack:
-            stack.callback(self._workers.shutdown, wait=False)  # nothing runs in them any more
+            for threads in (self._workers, self._checkers):
+                stack.callback(threads.shutdown, wait=False)  # nothing runs in them any more
             await self._ledger.open()
             stack.push_async_callback(self._ledger.close)
             await stack.enter_async_context(self._flights)
@@ -82,27 +85,33 @@ class ImageCache:
         `source` is opened only on a miss or a bypass, once for all who ask for this key at the same time.
         """
         found = self._look_up(blob, source, start)
-        if isinstance(found, Reader):
-            try:
-                yield found
-            finally:
-                if found.fd is not None:
+        if not isinstance(found, Reader):
+            fill, outcome = found
+            with self._ledger.lending(blob.key):
+                try:
+                    yield await self._opened(fill, outcome, source)
+                finally:
+                    self._flights.leave(fill)
+        elif found.fd is not None:
+            with self._ledger.lending(blob.key):
+                try:
+                    yield found
+                finally:
                     os.close(found.fd)
         else:
-            fill, outcome = found
-            try:
-                yield await self._opened(fill, outcome, source)
-            finally:
-                self._flights.leave(fill)
+            yield found
 
     @asynccontextmanager
     async def open_local(self, path: Path, blob: Blob) -> AsyncIterator[Reader]:
         """A reader for a file of a local store, served in place. Raises OSError if it cannot be opened."""
-        fd = await in_thread(self._workers, os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        fds: list[int] = []
         try:
-            yield self._reader(blob, Outcome.LOCAL, fd=fd)
+            # Kept by the thread, so that a cancelled caller still knows what there is to close.
+            await in_thread(self._workers, lambda: fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
+            yield self._reader(blob, Outcome.LOCAL, fd=fds[0])
         finally:
-            os.close(fd)
+            for fd in fds:
+                os.close(fd)
 
     async def store(self, blob: Blob, source: Source) -> None:
         """Return when the entry is on disk and its digest holds, filling it if need be; shares a running fill.
@@ -167,10 +176,12 @@ class ImageCache:
         return fill, outcome
 
     async def _opened(self, fill: Fill, outcome: Outcome, source: Source) -> Reader:
-        """A reader of the fill once its source has agreed; one past the cache if that has no room or no disk."""
+        """A reader of the fill once its source has agreed; one past the cache if that has no room, no disk, no turn."""
         try:
+            async with asyncio.timeout(self._config.fill_idle_s):
+                await fill.started.wait()
             await fill.progress.opened()
-        except (CacheFull, DiskFailed) as error:
+        except (CacheFull, DiskFailed, TimeoutError) as error:
             log.info("cache.bypassed", key=fill.blob.key, reason=type(error).__name__)
             return self._reader(fill.blob, Outcome.BYPASS, source=source)
         assert fill.fd is not None
@@ -212,11 +223,19 @@ class ImageCache:
         return fd
 
     async def _holds(self, blob: Blob) -> bool:
-        """Whether the entry on disk has the blob's digest, by reading it back."""
+        """Whether the entry on disk has the blob's digest, by reading it back. Cancelled, it stops within a moment."""
         if blob.digest is None:
             return await self.has(blob.key)
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            got = await in_thread(self._workers, self._folder.digest_entry, blob.key, blob.digest.algorithm)
+            got = await in_thread(
+                self._checkers,
+                self._folder.digest_entry,
+                blob.key,
+                blob.digest.algorithm,
+                lambda: not task.cancelling(),
+            )
         except FileNotFoundError:
             return False
         except OSError as error:

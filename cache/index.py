@@ -7,7 +7,7 @@ belongs into the index's own thread.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,34 +68,44 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        # A power cut may lose the last touches; it cannot damage the file, and `reconcile` repairs what is missing.
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # A power cut may lose the last touches; it cannot damage the file, and `reconcile` repairs what is missing.
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_SCHEMA)
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         self._db.close()
 
-    def reserve(self, key: str, need_bytes: int, limit_bytes: int) -> tuple[int, list[Candidate]]:
+    def reserve(
+        self, key: str, need_bytes: int, limit_bytes: int, lent: Collection[str] = ()
+    ) -> tuple[int, list[Candidate]]:
         """Promise room and name the entries that must be removed before the first byte is written.
 
-        Returns the reservation's id and the victims; they stay in the ledger until `forget`. Raises CacheFull, and
-        changes nothing then.
+        Returns the reservation's id and the victims; they stay in the ledger until `forget`. An entry that is `lent`
+        is none: its bytes would stay on disk until its readers have ended. Raises CacheFull, and changes nothing then.
         """
         with self._write():
             usage = self._usage()
             free = limit_bytes - usage.committed_bytes - usage.reserved_bytes + self._evicting_bytes()
             rows = self._db.execute("SELECT key, charge_bytes, pinned FROM entries WHERE NOT evicting ORDER BY used")
             victims = choose_victims(
-                (Candidate(row[0], row[1], bool(row[2])) for row in rows),
+                (Candidate(row[0], row[1], bool(row[2]) or row[0] in lent) for row in rows),
                 need_bytes=need_bytes,
                 free_bytes=free,
                 limit_bytes=limit_bytes,
             )
             self._db.executemany("UPDATE entries SET evicting = 1 WHERE key = ?", [(victim.key,) for victim in victims])
-            cursor = self._db.execute("INSERT INTO reservations (key, charge_bytes) VALUES (?, ?)", (key, need_bytes))
-            assert cursor.lastrowid is not None
-            return cursor.lastrowid, victims
+            return self.promise(key, need_bytes), victims
+
+    def promise(self, key: str, charge_bytes: int) -> int:
+        """Count these bytes whether there is room or not; `release` takes the id."""
+        cursor = self._db.execute("INSERT INTO reservations (key, charge_bytes) VALUES (?, ?)", (key, charge_bytes))
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
 
     def release(self, reservation: int) -> None:
         """Give back a promise whose fill came to nothing."""

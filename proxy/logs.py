@@ -4,12 +4,16 @@ import logging
 import sys
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.config import LoggingConfig
 
 
 def configure_logging(config: LoggingConfig) -> None:
-    """For the whole process. What libraries log by `logging` comes out in the same form, from warnings up."""
+    """For the whole process. What libraries log by `logging` comes out in the same form, from warnings up.
+
+    Tracebacks come without the values of local variables, among which are tokens and passwords.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -17,11 +21,12 @@ def configure_logging(config: LoggingConfig) -> None:
     ]
     if config.format == "json":
         last: list[structlog.typing.Processor] = [
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     level = logging.getLevelNamesMapping()[config.level.upper()]
     structlog.configure(
         processors=[*shared, *last],
@@ -36,3 +41,13 @@ def configure_logging(config: LoggingConfig) -> None:
     )
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.getLogger("aiohttp.server").addFilter(_plain_about_clients)
+
+
+def _plain_about_clients(record: logging.LogRecord) -> bool:
+    """What a client did wrong is one line. aiohttp would tell it with a traceback and the header, perhaps a token."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError | ConnectionError):
+        record.msg, record.args, record.exc_info = f"request.unreadable: {type(error).__name__}", (), None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True

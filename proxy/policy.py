@@ -143,12 +143,13 @@ def _load(path: Path | None) -> Mapping[str, Decide]:
     try:
         with path.open("rb") as file:
             data = file.read(_FILE_MAX_BYTES + 1)
-        if len(data) > _FILE_MAX_BYTES:
-            raise PolicyFileBroken(path, [f"is longer than {_FILE_MAX_BYTES} bytes"])
-        written = oslo.parse_file_contents(data)
     except OSError as error:
         raise PolicyFileBroken(path, [f"cannot be read: {error.strerror}"]) from error
-    except ValueError as error:
+    if len(data) > _FILE_MAX_BYTES:
+        raise PolicyFileBroken(path, [f"is longer than {_FILE_MAX_BYTES} bytes"])
+    try:
+        written = oslo.parse_file_contents(data)
+    except Exception as error:  # a YAML parser raises anything for nonsense: KeyError for `!!bool maybe`, say
         raise PolicyFileBroken(path, [f"is no YAML: {error}"]) from error
     if not isinstance(written, dict):
         raise PolicyFileBroken(path, ['expected lines such as "get_image": "role:reader"'])
@@ -163,3 +164,5 @@ def _load(path: Path | None) -> Mapping[str, Decide]:
         return compile_rules({**RULES, **written})
     except RulesBroken as error:
         raise PolicyFileBroken(path, error.problems) from error
+    except RecursionError as error:
+        raise PolicyFileBroken(path, ["its rules are nested too deeply"]) from error

@@ -24,12 +24,19 @@ _PIECE_BYTES = 1024 * 1024
 HASHING_ALGORITHM = "sha512"
 
 
-async def pieces(content: StreamReader) -> AsyncGenerator[bytes]:
-    """The body in pieces of about 1 MiB: each costs the waking of threads. Raises BadRequest if it breaks off."""
+async def pieces(content: StreamReader, *, idle_s: float) -> AsyncGenerator[bytes]:
+    """The body in pieces of about 1 MiB: each costs the waking of threads.
+
+    Raises BadRequest if it breaks off, or nothing comes for `idle_s`: an image must not be `saving` for ever.
+    """
     parts: list[bytes] = []
     size_bytes = 0
     try:
-        while part := await content.readany():
+        while True:
+            async with asyncio.timeout(idle_s):
+                part = await content.readany()
+            if not part:
+                break
             parts.append(part)
             size_bytes += len(part)
             if size_bytes >= _PIECE_BYTES:
@@ -37,6 +44,8 @@ async def pieces(content: StreamReader) -> AsyncGenerator[bytes]:
                 parts, size_bytes = [], 0
     except (web.RequestPayloadError, ConnectionError) as error:
         raise BadRequest("The image data broke off before their end.") from error
+    except TimeoutError as error:
+        raise BadRequest(f"No image data came for {idle_s:g} s.") from error
     if parts:
         yield b"".join(parts)
 

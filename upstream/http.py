@@ -12,6 +12,7 @@ from upstream.errors import Denied, Invalid, Unavailable
 
 # Link-local: where clouds serve instance metadata, with credentials, to whoever asks from the machine.
 METADATA_NETWORKS = tuple(ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"))
+_LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 
 
 class AddressGuard:
@@ -39,6 +40,8 @@ class AddressGuard:
 
     def is_denied(self, address: IPv4Address | IPv6Address) -> bool:
         plain = getattr(address, "ipv4_mapped", None) or address
+        if plain.is_unspecified:  # where the system connects to itself
+            plain = _LOOPBACK[plain.version]
         return any(plain in network for network in self._denied)
 
     def admitted(self, found: list[ResolveResult]) -> list[ResolveResult]:

@@ -97,9 +97,9 @@ def blob_of(image: Image) -> Blob:
     """The image as the cache knows it: its id stands for its bytes, which never change."""
     digest = None
     if image.os_hash_value and image.os_hash_algo in _ALGORITHMS:
-        digest = Digest(image.os_hash_algo, image.os_hash_value)
+        digest = Digest(image.os_hash_algo, image.os_hash_value.lower())
     elif image.checksum:
-        digest = Digest("md5", image.checksum)
+        digest = Digest("md5", image.checksum.lower())
     return Blob(key=image.id, size_bytes=image.size_bytes, digest=digest)
 
 

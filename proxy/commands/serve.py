@@ -7,12 +7,14 @@ import signal
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import structlog
 import uvloop
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from cache import UnknownFormat
+from cache import CacheError
 from metrics import build_metrics_app
 from proxy.app import build_app
 from proxy.config import Config, ServerConfig
@@ -25,7 +27,8 @@ log = structlog.get_logger(__name__)
 
 _BACKLOG = 4096
 _UPLOAD_BUFFER_BYTES = 1024 * 1024
-_KEEPALIVE_S = 75.0
+_KEEPALIVE_S = 75.0  # also for the first head of a connection, however slowly it comes
+_CLEANUP_S = 10.0  # for what requests that were cut have to undo
 
 
 class CannotListen(Exception):
@@ -33,7 +36,7 @@ class CannotListen(Exception):
 
 
 # What an operator can mend; anything else deserves its traceback.
-STARTUP_ERRORS = (CannotListen, PolicyFileBroken, RegistryMisconfigured, UnknownFormat, UpstreamError, OSError)
+STARTUP_ERRORS = (CannotListen, PolicyFileBroken, RegistryMisconfigured, CacheError, UpstreamError, OSError)
 
 
 def run(config: Config) -> None:
@@ -100,17 +103,19 @@ async def _listen(
     drain_s: float,
     tls: ssl.SSLContext | None = None,
 ) -> tuple[str, int]:
+    requests = _Requests(app)
     runner = web.AppRunner(
         app,
         access_log=None,
         auto_decompress=False,  # image data are kept as they come, whatever their Content-Encoding
-        shutdown_timeout=drain_s,
+        shutdown_timeout=0.1,  # for what is left of connections: requests were waited for before
         keepalive_timeout=_KEEPALIVE_S,
         read_bufsize=_UPLOAD_BUFFER_BYTES,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=_BACKLOG)
+    stack.push_async_callback(requests.drain, runner, drain_s)
     try:
         await site.start()
     except OSError as error:
@@ -120,6 +125,36 @@ async def _listen(
         ) from error
     address = runner.addresses[0]
     return str(address[0]), int(address[1])
+
+
+class _Requests:
+    """The requests under way. aiohttp's own draining takes `drain_s` twice, 0 for ever, and leaves cut ones alone."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+        @web.middleware
+        async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+            task = asyncio.current_task()
+            assert task is not None
+            self._running.add(task)  # until it has ended: a small answer leaves after its handler
+            task.add_done_callback(self._running.discard)
+            return await handler(request)
+
+        app.middlewares.insert(0, watch)
+
+    async def drain(self, runner: web.AppRunner, drain_s: float) -> None:
+        """Take no more, wait for what runs, and in the end cut it: the services close when all has been undone."""
+        for site in runner.sites:
+            await site.stop()
+        await asyncio.sleep(0)  # what was received before starts now
+        if runner.server is not None:
+            runner.server.pre_shutdown()  # idle connections close at once, the others after their answer
+        for timeout_s in (drain_s, _CLEANUP_S):
+            if self._running:
+                await asyncio.wait(self._running, timeout=timeout_s)
+            for task in self._running:
+                task.cancel()
 
 
 def _tls(config: ServerConfig) -> ssl.SSLContext | None:

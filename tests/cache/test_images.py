@@ -53,6 +53,10 @@ async def fetch(cache: ImageCache, source: GatedSource, blob: Blob = BLOB) -> tu
         return await read_all(reader), reader.outcome
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def files_in(config: CacheConfig, folder: str) -> list[str]:
     return sorted(path.name for path in (config.dir / folder).rglob("*") if path.is_file())
 
@@ -220,6 +224,59 @@ async def test_a_reader_finishes_although_its_entry_was_evicted(cache: ImageCach
     assert await cache.evict(BLOB.key) is None
 
 
+async def test_what_is_being_read_stays_and_others_go_past_the_cache(cache: ImageCache, config: CacheConfig) -> None:
+    """Unlinked, its bytes would stay on disk until its reader ends, beyond the limit."""
+    large = {key: Noise(40 * MIB, seed=n) for n, key in enumerate(("read-slowly", "late"))}
+    blobs = {key: blob_of(content, key) for key, content in large.items()}
+    sources = {key: GatedSource(content, piece_bytes=MIB) for key, content in large.items()}
+    await cache.store(blobs["read-slowly"], sources["read-slowly"])
+    async with cache.open(blobs["read-slowly"], sources["read-slowly"]) as reader:
+        assert await fetch(cache, sources["late"], blobs["late"]) == (large["late"].read(), Outcome.BYPASS)
+        assert files_in(config, "entries") == ["read-slowly", "read-slowly.sums"]
+        assert await read_all(reader) == large["read-slowly"].read()
+    assert (await fetch(cache, sources["late"], blobs["late"]))[1] is Outcome.MISS
+
+
+async def test_an_evicted_entry_counts_until_its_last_reader_ends(cache: ImageCache) -> None:
+    source = GatedSource(CONTENT)
+    await cache.store(BLOB, source)
+    full = (await cache.usage()).committed_bytes
+    async with cache.open(BLOB, source):
+        async with cache.open(BLOB, source):
+            await cache.evict(BLOB.key)
+        usage = await cache.usage()
+        assert (usage.entries, usage.committed_bytes, usage.reserved_bytes) == (0, 0, full)
+    assert (await cache.usage()).reserved_bytes == 0
+
+
+async def test_a_failed_fill_counts_until_its_last_reader_ends(cache: ImageCache) -> None:
+    source = GatedSource(CONTENT, released=MIB, fail=StoreBroke())
+    async with cache.open(BLOB, source) as reader:
+        with pytest.raises(StoreBroke):
+            await reader.beyond(MIB)
+        with pytest.raises(StoreBroke):
+            await cache.store(BLOB, source)
+        assert (await cache.usage()).reserved_bytes >= CONTENT.size_bytes
+    assert (await cache.usage()).reserved_bytes == 0
+
+
+async def test_a_client_that_leaves_at_once_leaves_no_promise(config: CacheConfig, instruments: Instruments) -> None:
+    """Also not one that a thread makes while the fill is cancelled."""
+    async with ImageCache(config.model_copy(update={"on_last_client_gone": "cancel"}), instruments) as cache:
+        source = GatedSource(CONTENT, released=0)
+        async with asyncio.TaskGroup() as group:
+            for turns in range(100):
+                asking = group.create_task(fetch(cache, source))
+                for _ in range(turns % 10):
+                    await asyncio.sleep(0)
+                await asyncio.sleep(turns % 7 * 0.0001)
+                asking.cancel()
+                await asyncio.wait({asking})
+        async with asyncio.timeout(5):
+            while (await cache.usage()).reserved_bytes:  # noqa: ASYNC110 - the cache has no event for its tests
+                await asyncio.sleep(0.01)  # until the last fill has cleaned up
+
+
 async def test_entries_and_their_order_survive_a_restart(config: CacheConfig) -> None:
     contents = {f"image-{n}": Noise(MIB, seed=n) for n in range(5)}
     async with ImageCache(config, Instruments()) as cache:
@@ -240,6 +297,16 @@ async def test_a_lost_ledger_costs_recency_and_nothing_else(config: CacheConfig)
         await cache.store(BLOB, GatedSource(CONTENT))
     for path in config.dir.glob("index.db*"):
         path.unlink()
+    async with ImageCache(config, Instruments()) as cache:
+        assert [entry.key for entry in await cache.entries()] == [BLOB.key]
+        assert (await fetch(cache, GatedSource(CONTENT)))[1] is Outcome.HIT
+
+
+@pytest.mark.parametrize("damaged", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(4080)])
+async def test_a_damaged_ledger_costs_no_more_than_a_lost_one(config: CacheConfig, damaged: bytes) -> None:
+    async with ImageCache(config, Instruments()) as cache:
+        await cache.store(BLOB, GatedSource(CONTENT))
+    (config.dir / "index.db").write_bytes(damaged)
     async with ImageCache(config, Instruments()) as cache:
         assert [entry.key for entry in await cache.entries()] == [BLOB.key]
         assert (await fetch(cache, GatedSource(CONTENT)))[1] is Outcome.HIT
@@ -313,6 +380,45 @@ async def test_storing_again_finds_a_flipped_bit_and_fetches_anew(cache: ImageCa
     assert len(files_in(config, "quarantine")) == 2
 
 
+async def test_entries_that_are_read_back_keep_no_client_waiting_and_no_stop(config: CacheConfig) -> None:
+    """Files whose reading never ends by itself: more of them than there are threads for clients."""
+    async with ImageCache(config, Instruments()) as cache:
+        shard = config.dir / "entries" / "im"
+        shard.mkdir(exist_ok=True)
+        keys = [f"image-{n}" for n in range(100, 120)]
+        for key in keys:
+            (shard / key).symlink_to("/dev/zero")
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            checks = [
+                group.create_task(cache.store(blob_of(CONTENT, key), GatedSource(CONTENT)), name=key) for key in keys
+            ]
+            try:
+                async with asyncio.timeout(3):
+                    assert await fetch(cache, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.MISS)
+            finally:
+                for check in checks:
+                    check.cancel()
+
+
+async def test_a_local_file_opened_for_somebody_who_left_is_closed(cache: ImageCache, tmp_path: Path) -> None:
+    path = tmp_path / "local"
+    path.write_bytes(CONTENT.read())
+
+    async def read() -> None:
+        async with cache.open_local(path, BLOB):
+            pass
+
+    before = open_descriptors()
+    async with asyncio.TaskGroup() as group:
+        for turns in range(60):
+            reading = group.create_task(read())
+            for _ in range(turns % 3 + 1):
+                await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.wait({reading})
+    assert open_descriptors() == before
+
+
 async def test_storing_what_is_there_asks_no_store(cache: ImageCache) -> None:
     source = GatedSource(CONTENT)
     await cache.store(BLOB, source)
@@ -368,6 +474,25 @@ async def test_no_more_fills_run_at_once_than_allowed(config: CacheConfig) -> No
         for source in sources:
             source.release()
         assert {outcome for _, outcome in await waiting} == {Outcome.MISS}
+
+
+async def test_who_waits_too_long_for_a_turn_goes_past_the_cache(config: CacheConfig) -> None:
+    """Fills that trickle for ever must not keep everybody else from what they ask for."""
+    config = config.model_copy(update={"fills_max": 1, "fill_idle_s": 0.3})
+    async with ImageCache(config, Instruments()) as cache, asyncio.TaskGroup() as group:
+        trickling = GatedSource(CONTENT, released=0)
+
+        async def trickle() -> None:
+            for to in range(1, CONTENT.size_bytes):
+                trickling.release(to)
+                await asyncio.sleep(0.05)
+
+        task = group.create_task(trickle())
+        async with cache.open(BLOB, trickling):
+            other = Noise(MIB, seed=7)
+            source = GatedSource(other)
+            assert await fetch(cache, source, blob_of(other, "other")) == (other.read(), Outcome.BYPASS)
+        task.cancel()
 
 
 async def test_closing_the_cache_ends_running_fills_and_tells_their_readers(config: CacheConfig) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cache import Outcome
+from cache import Digest, Outcome
 from tests.clients import download_at_once, fast_digest
 from tests.content import KIB, MIB, Noise
 from tests.origin import Fault, Gate, Origin
@@ -106,6 +106,12 @@ async def test_an_origin_that_does_not_exist_is_503_and_its_absence_of_data_204(
     assert await _outcome(glint, image_id) == "503"
     origin.always("disk", Fault(status=404))
     assert await _outcome(glint, image_id) == "204"
+
+
+async def test_a_digest_stated_in_capitals_is_the_same_digest(glint: Served, origin: Origin) -> None:
+    digest = Digest("sha512", CONTENT.digest().upper())
+    image_id = await glint.register(CONTENT, origin.url("disk"), digest=digest)
+    assert await glint.fetch(image_id) == CONTENT.read()
 
 
 async def test_a_slow_client_does_not_slow_the_others(glint: Served, origin: Origin) -> None:

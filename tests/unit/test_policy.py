@@ -146,6 +146,9 @@ def test_json_is_yaml_and_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     ("text", "complaints"),
     [
         ("get_image: [", ["is no YAML"]),
+        ("[" * 20000, ["is no YAML"]),
+        ("get_image: !!bool maybe", ["is no YAML"]),
+        (f"get_image: '{'not ' * 5000}role:admin'", ["are nested too deeply"]),
         ("- get_image", ["expected lines such as"]),
         ("just words", ["expected lines such as"]),
         ("get_image:\nget_images: 7\n", ["get_image: expected a check", "get_images: expected a check"]),

@@ -1,0 +1,64 @@
+"""What the log must not tell. In a process of its own, because logging is set up for a whole process."""
+
+import subprocess
+import sys
+
+import pytest
+
+_PROGRAM = """
+import logging, sys, structlog
+from proxy.config import LoggingConfig
+from proxy.logs import configure_logging
+
+configure_logging(LoggingConfig(format=sys.argv[1]))
+
+def handle(token):
+    raise KeyError("what was not expected")
+
+for tell in (structlog.get_logger().error, logging.getLogger("aiohttp.server").error):
+    try:
+        handle("".join(["hun", "ter2"]))
+    except KeyError as error:
+        tell("request.failed", exc_info=error)
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_traceback_tells_where_it_was_but_no_values_of_variables(form: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _PROGRAM, form], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stderr.count("what was not expected") >= 2
+    assert "handle" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+_MALFORMED = """
+import asyncio
+from aiohttp import web
+from proxy.config import LoggingConfig
+from proxy.logs import configure_logging
+
+async def main():
+    configure_logging(LoggingConfig())
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    reader, writer = await asyncio.open_connection(*runner.addresses[0])
+    writer.write(b"GET / HTTP/1.1\\r\\nX-Auth-Token: hunter2\\x01\\r\\n\\r\\n")
+    assert b"400" in await reader.readline()
+    writer.close()
+    await runner.cleanup()
+
+asyncio.run(main())
+"""
+
+
+def test_a_request_that_cannot_be_read_is_one_line_without_its_headers() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _MALFORMED], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert len(done.stderr.splitlines()) == 1
+    assert "request.unreadable" in done.stderr
+    assert "hunter2" not in done.stderr
