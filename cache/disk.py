@@ -115,6 +115,8 @@ class Folder:
     def scan(self) -> Iterator[Found]:
         """Every entry there is. Sums without an entry are a publication that a kill interrupted: they go."""
         for shard in os.scandir(self._entries):
+            if not shard.is_dir():
+                continue  # not ours: left alone
             names = {item.name: item for item in os.scandir(shard.path)}
             for name, item in names.items():
                 if not name.endswith(_SUMS):

@@ -85,7 +85,10 @@ class Call:
             raise TooLarge(f"The body has {self.request.content_length} bytes, at most {limit} are allowed.")
         await self.accept_body()
         try:
-            body = await self.request.read()
+            async with asyncio.timeout(idle_s := self.services.config.server.client_idle_s):
+                body = await self.request.read()
+        except TimeoutError:
+            raise BadRequest(f"The body did not come within {idle_s:g} s.") from None
         except web.HTTPRequestEntityTooLarge:
             raise TooLarge(f"The body has more than the {limit} bytes that are allowed.") from None
         except (web.RequestPayloadError, ConnectionError) as error:

@@ -66,6 +66,8 @@ async def _serve(config: Config) -> None:
             log.warning("auth.none", reason="everyone who reaches this address is admin; set auth.kind for production")
         log.info("server.listening", url=f"{_scheme(config.server)}://{host}:{port}", metrics_port=config.metrics.port)
         await stopping.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second one ends the process at once, which is safe at any moment
         log.info("server.draining", drain_s=config.server.drain_s)
     log.info("server.stopped")
 
