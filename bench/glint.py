@@ -20,9 +20,13 @@ class Identity:
     memcached: Memcached
 
 
-def glint_process(directory: Path, *, identity: Identity | None = None) -> Glint:
+def glint_process(
+    directory: Path, *, identity: Identity | None = None, settings: Mapping[str, Any] | None = None
+) -> Glint:
     """`glint serve` of this working copy, as an operator would run it. Without `identity` everybody is admin."""
-    settings: dict[str, Any] = {
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = {
+        **(settings or {}),
         "server.drain_s": 0,
         "cache.size_max": "20 GiB",
         "logging": {"level": "info", "format": "json"},

@@ -44,7 +44,11 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         cache = await stack.enter_async_context(ImageCache(config.cache, instruments))
         prewarmer = await stack.enter_async_context(Prewarmer(cache))
         authenticator = await _open_authenticator(config, policy, instruments, stack)
-        sender = Sender(instruments, client_idle_s=config.server.client_idle_s)
+        sender = Sender(
+            instruments,
+            client_idle_s=config.server.client_idle_s,
+            congestion_control=config.server.tcp_congestion_control,
+        )
         stack.callback(sender.close)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())
         for watch in (policy.watch(), watch_loop_lag(instruments)):

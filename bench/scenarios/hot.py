@@ -21,6 +21,7 @@ clients (ratio 0.9 to 1.1); what Glint adds is fixed per download (some ms: regi
 only. Memory grows by some KiB a client. The floor (blocking sendfile, a thread each) is a little below both."""
 
 GLINT_CACHE, GLINT_FILE, NGINX, FLOOR = "glint cache", "glint file store", "nginx", "floor"
+GLINT_CUBIC = "glint cache, cubic"
 # What nginx may be set to, where it can help; the best at each number of clients is measured against.
 TUNINGS: Mapping[str, Tuning] = {
     "1 worker, 2 MiB": Tuning(),
@@ -79,6 +80,12 @@ def places(directory: Path, load: Load) -> Iterator[dict[str, Place]]:
         found = {FLOOR: place(floor, "/"), **{name: place(server, "/image") for name, server in servers.items()}}
         found[GLINT_CACHE] = place(glint, file_path(behind_http))
         found[GLINT_FILE] = place(glint, file_path(uploaded))
+        # Where the system's congestion control is another, Glint may have a better one for itself; nginx may not.
+        cubic = stack.enter_context(
+            glint_process(directory / "glint-cubic", settings={"server.tcp_congestion_control": "cubic"})
+        )
+        there = Images(cubic.port).register("behind http", f"{origin.url}/image", content.digest())
+        found[GLINT_CUBIC] = place(cubic, file_path(there))
         for name, one in found.items():  # fills the cache, warms the rest
             verify(name, one.job, xxh3_of(content))
         yield found
@@ -107,7 +114,7 @@ def run(directory: Path, load: Load, cores: Cores, results: Results, tell: Calla
             tried = {name: one(name, found[name], clients, 0).gib_s for name in tunings} if len(tunings) > 1 else {}
             best = max(tried, key=lambda name: tried[name], default=tunings[0])
             for turn in range(1, load.rounds + 1):
-                for name in (FLOOR, best, GLINT_CACHE, GLINT_FILE):
+                for name in (FLOOR, best, GLINT_CACHE, GLINT_CUBIC, GLINT_FILE):
                     done = one(name, found[name], clients, turn)
                     if name == best:  # one name for all numbers of clients; the note says which it was
                         runs[-1] = replace(done, server=NGINX, notes={"tuning": name})
@@ -128,7 +135,7 @@ def report(runs: list[Run]) -> str:
     )
     chosen = {run.clients: run.notes["tuning"] for run in runs if "tuning" in run.notes}
     lines = [shown, "", *(f"- {NGINX} at {clients} clients: {name}" for clients, name in chosen.items())]
-    for ours in (GLINT_CACHE, GLINT_FILE):
+    for ours in (GLINT_CACHE, GLINT_CUBIC, GLINT_FILE):
         found = ratios(
             runs,
             ours,
@@ -144,5 +151,5 @@ def report(runs: list[Run]) -> str:
 
 
 def disk_bytes(load: Load) -> int:
-    """What the files of a run take: one uploaded, one in the cache."""
-    return 2 * load.size_bytes + os.sysconf("SC_PAGE_SIZE")
+    """What the files of a run take: one uploaded, one in each of two caches."""
+    return 3 * load.size_bytes + os.sysconf("SC_PAGE_SIZE")

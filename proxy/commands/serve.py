@@ -20,6 +20,7 @@ from proxy.app import build_app
 from proxy.config import Config, ServerConfig
 from proxy.policy import PolicyFileBroken
 from proxy.services import Services, open_services
+from proxy.transfer import NoSuchAlgorithm
 from upstream.errors import UpstreamError
 from upstream.registry import RegistryMisconfigured
 
@@ -36,7 +37,15 @@ class CannotListen(Exception):
 
 
 # What an operator can mend; anything else deserves its traceback.
-STARTUP_ERRORS = (CannotListen, PolicyFileBroken, RegistryMisconfigured, CacheError, UpstreamError, OSError)
+STARTUP_ERRORS = (
+    CannotListen,
+    NoSuchAlgorithm,
+    PolicyFileBroken,
+    RegistryMisconfigured,
+    CacheError,
+    UpstreamError,
+    OSError,
+)
 
 
 def run(config: Config) -> None:

@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from cache import DiskFailed, Outcome, Reader, Span
 from metrics import Instruments
 from proxy.transfer.buffered import Outlet, drain, send_buffered
-from proxy.transfer.sendfile import ClientGone, FileShort, SocketSender
+from proxy.transfer.sendfile import ClientGone, FileShort, SocketSender, check_congestion_control
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,14 @@ _BYTES_FROM = {
 class Sender:
     """Sends bodies. Holds the threads that wait for cold pages; `close` ends them."""
 
-    def __init__(self, instruments: Instruments, *, client_idle_s: float) -> None:
+    def __init__(
+        self, instruments: Instruments, *, client_idle_s: float, congestion_control: str | None = None
+    ) -> None:
+        """Raises NoSuchAlgorithm."""
+        if congestion_control is not None:
+            check_congestion_control(congestion_control)
         self._instruments, self._client_idle_s = instruments, client_idle_s
+        self._congestion_control = congestion_control
         self._cold = ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="cold-pages")
 
     def close(self) -> None:
@@ -71,7 +77,12 @@ class Sender:
             writer = await body.prepare()
             if body.is_plain:
                 await drain(body.transport, writer, idle_s=self._client_idle_s)
-                with SocketSender(body.transport, self._cold, idle_s=self._client_idle_s) as socket:
+                with SocketSender(
+                    body.transport,
+                    self._cold,
+                    idle_s=self._client_idle_s,
+                    congestion_control=self._congestion_control,
+                ) as socket:
                     async for stop in body.parts():
                         await socket.send(body.fd, body.at, stop, body.advance)
             else:

@@ -10,22 +10,22 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cache import in_thread
 
-# One turn of the loop per client sends at most this much, so that many clients share it evenly. As much as a socket
-# holds: the fewer and the longer the turns, the less they cost. The first ones are short, so that the first bytes of
-# many clients who come at once do not wait for each other's bodies.
-TURN_BYTES = 4 * 1024 * 1024
-# Asked of the socket where the system allows it. What waits there are pages of the file, no copies. From a deep queue
-# the kernel sends as acknowledgements come in, which costs half of what sending inside the call does.
-_SEND_BUFFER_BYTES = 4 * 1024 * 1024
+# One turn of the loop per client sends at most this much, so that many clients share it evenly. The first turns are
+# short, so that the first bytes of many clients who come at once do not wait for each other's bodies.
+_TURN_BYTES = 1024 * 1024
+# BBR sends by timers, and slows down for a socket that runs empty between turns: it gets long turns and a deep queue.
+# What waits there are pages of the file, no copies.
+_PACED_TURN_BYTES = 4 * 1024 * 1024
+_PACED_BUFFER_BYTES = 4 * 1024 * 1024
 _FIRST_TURN_BYTES = 256 * 1024
 _PROBE_STEP_BYTES = 2 * 1024 * 1024  # each probe costs 2 us; readahead and reclaim rarely leave smaller holes
 _READ_AHEAD_BYTES = 8 * 1024 * 1024
+_ALGORITHM_NAME_MAX = 16
 _PROBE = (bytearray(1),)  # what is read into it is never looked at
 # What a filesystem says that cannot answer RWF_NOWAIT; some answer it with nothing read.
 _CANNOT_TELL = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
@@ -39,18 +39,39 @@ class FileShort(Exception):
     """The file ends before the bytes that were promised from it."""
 
 
+class NoSuchAlgorithm(Exception):
+    """The system does not have the congestion control that was asked for; the message says what it has."""
+
+
+def check_congestion_control(name: str) -> None:
+    """Raises NoSuchAlgorithm for one that sockets of this process cannot have."""
+    with socket.socket() as scratch:
+        try:
+            scratch.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+        except OSError as error:
+            raise NoSuchAlgorithm(
+                f"server.tcp_congestion_control: sockets here cannot have {name!r} ({error.strerror}); "
+                "sysctl net.ipv4.tcp_allowed_congestion_control lists what they can have",
+            ) from error
+
+
 class SocketSender:
     """Sends parts of files to one client, one `send` at a time. The transport must be plain and drained."""
 
-    def __init__(self, transport: asyncio.Transport, cold: ThreadPoolExecutor, *, idle_s: float) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        cold: ThreadPoolExecutor,
+        *,
+        idle_s: float,
+        congestion_control: str | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        connection = transport.get_extra_info("socket")
-        if _SEND_BUFFER_MAX_BYTES >= _SEND_BUFFER_BYTES:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        self._socket = os.dup(connection.fileno())
+        self._connection = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        self._socket = self._connection.fileno()
         self._cold, self._idle_s = cold, idle_s
         self._file, self._at, self._stop = -1, 0, 0
-        self._turn_bytes = _FIRST_TURN_BYTES
+        self._turn_bytes, self._turn_max_bytes = _FIRST_TURN_BYTES, _tuned(self._connection, congestion_control)
         self._advance: Callable[[int], None] = lambda _: None
         self._done: asyncio.Future[None] | None = None
 
@@ -61,7 +82,7 @@ class SocketSender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.remove_writer(self._socket)
-        os.close(self._socket)
+        self._connection.close()
 
     async def send(self, file: int, start: int, stop: int, advance: Callable[[int], None]) -> None:
         """Send the bytes from `start` up to `stop`, calling `advance` with the next byte to send after each turn.
@@ -107,7 +128,7 @@ class SocketSender:
         except (OSError, FileShort) as error:
             done.set_exception(_translated(error))
             return
-        self._turn_bytes = min(2 * self._turn_bytes, TURN_BYTES)
+        self._turn_bytes = min(2 * self._turn_bytes, self._turn_max_bytes)
         if self._at == self._stop:
             done.set_result(None)
 
@@ -115,8 +136,8 @@ class SocketSender:
         """In a thread: wait for the disk, send what the socket takes at once."""
         os.posix_fadvise(file, start, min(_READ_AHEAD_BYTES, stop - start), os.POSIX_FADV_WILLNEED)
         try:
-            os.pread(file, 1, min(start + TURN_BYTES, stop) - 1)
-            return _checked(os.sendfile(self._socket, file, start, min(TURN_BYTES, stop - start)))
+            os.pread(file, 1, min(start + _TURN_BYTES, stop) - 1)
+            return _checked(os.sendfile(self._socket, file, start, min(_TURN_BYTES, stop - start)))
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -142,15 +163,15 @@ def is_resident(file: int, start: int, count: int) -> bool:
     return True
 
 
-def _send_buffer_max_bytes() -> int:
-    """What the system grants. With less than we want, its own tuning, which goes further, is better left alone."""
-    try:
-        return int(Path("/proc/sys/net/core/wmem_max").read_text())
-    except (OSError, ValueError):
-        return 0
-
-
-_SEND_BUFFER_MAX_BYTES = _send_buffer_max_bytes()
+def _tuned(connection: socket.socket, congestion_control: str | None) -> int:
+    """Prepare a socket for a large body, and say how much one turn should send."""
+    if congestion_control is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion_control.encode())
+    algorithm = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _ALGORITHM_NAME_MAX)
+    if not algorithm.startswith(b"bbr"):
+        return _TURN_BYTES
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PACED_BUFFER_BYTES)
+    return _PACED_TURN_BYTES
 
 
 def _checked(sent: int) -> int:

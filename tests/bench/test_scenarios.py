@@ -31,11 +31,12 @@ def test_hot_compares_right_bytes_from_all_servers_and_leaves_a_line_for_each(tm
     runs = hot.run(tmp_path / "work", hot.SMALL, Cores(), Results(tmp_path / "results"))
 
     written = lines(tmp_path / "results", "hot")
-    assert len(written) == len(runs) == 4 * len(hot.SMALL.clients)
+    assert len(written) == len(runs) == 5 * len(hot.SMALL.clients)
     assert all(line["verified"] == 1 and line["cpu_s"] > 0 and line["rss_peak_bytes"] > 0 for line in written)
     assert all(line["body_bytes"] >= hot.SMALL.moved_min_bytes - hot.SMALL.size_bytes for line in written)
     report = hot.report(runs)
-    assert all(name in report for name in (hot.FLOOR, hot.NGINX, hot.GLINT_CACHE, hot.GLINT_FILE, "throughput"))
+    servers = (hot.FLOOR, hot.NGINX, hot.GLINT_CACHE, hot.GLINT_CUBIC, hot.GLINT_FILE)
+    assert all(name in report for name in (*servers, "throughput"))
 
 
 def test_a_storm_reads_the_store_once_and_every_client_gets_the_image(tmp_path: Path) -> None:

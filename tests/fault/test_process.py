@@ -105,6 +105,13 @@ def test_a_port_that_is_taken_is_told_with_what_to_do(glint: Glint, tmp_path: Pa
     assert "Traceback" not in finished.stderr
 
 
+def test_a_congestion_control_that_the_system_lacks_is_told(glint: Glint) -> None:
+    finished = glint.run("serve", "--set", "server.tcp_congestion_control=pigeon", "--set", "server.port=0")
+    assert finished.returncode == 1
+    assert "server.tcp_congestion_control: sockets here cannot have 'pigeon'" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
 def test_sixty_four_hot_clients_cost_little_memory(glint: Glint, origin: Origin) -> None:
     image_id = glint.register(origin.url("disk"), CONTENT)
     url = file_url(glint, image_id)
