@@ -1,0 +1,162 @@
+"""What a start finds, and what it does about it; entries that are read back."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from cache import CacheConfig, ImageCache, Outcome, UnknownFormat
+from metrics import Instruments
+from tests.cache.reading import BLOB, CONTENT, fetch, files_in, flip, open_descriptors
+from tests.cache.sources import GatedSource, blob_of
+from tests.content import MIB, Noise
+
+
+async def test_entries_and_their_order_survive_a_restart(config: CacheConfig) -> None:
+    contents = {f"image-{n}": Noise(MIB, seed=n) for n in range(5)}
+    async with ImageCache(config, Instruments()) as cache:
+        for key, content in contents.items():
+            await cache.store(blob_of(content, key), GatedSource(content))
+        async with cache.open(blob_of(contents["image-1"], "image-1"), GatedSource(CONTENT)):
+            pass
+    async with ImageCache(config, Instruments()) as cache:
+        assert [entry.key for entry in await cache.entries()] == ["image-1", "image-4", "image-3", "image-2", "image-0"]
+        content = contents["image-3"]
+        source = GatedSource(content)
+        assert await fetch(cache, source, blob_of(content, "image-3")) == (content.read(), Outcome.HIT)
+        assert source.opened == 0
+
+
+async def test_a_lost_ledger_costs_recency_and_nothing_else(config: CacheConfig) -> None:
+    async with ImageCache(config, Instruments()) as cache:
+        await cache.store(BLOB, GatedSource(CONTENT))
+    for path in config.dir.glob("index.db*"):
+        path.unlink()
+    async with ImageCache(config, Instruments()) as cache:
+        assert [entry.key for entry in await cache.entries()] == [BLOB.key]
+        assert (await fetch(cache, GatedSource(CONTENT)))[1] is Outcome.HIT
+
+
+@pytest.mark.parametrize("damaged", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(4080)])
+async def test_a_damaged_ledger_costs_no_more_than_a_lost_one(config: CacheConfig, damaged: bytes) -> None:
+    async with ImageCache(config, Instruments()) as cache:
+        await cache.store(BLOB, GatedSource(CONTENT))
+    (config.dir / "index.db").write_bytes(damaged)
+    async with ImageCache(config, Instruments()) as cache:
+        assert [entry.key for entry in await cache.entries()] == [BLOB.key]
+        assert (await fetch(cache, GatedSource(CONTENT)))[1] is Outcome.HIT
+
+
+async def test_a_lowered_limit_is_obeyed_at_the_next_start(config: CacheConfig) -> None:
+    async with ImageCache(config, Instruments()) as cache:
+        for n in range(4):
+            content = Noise(4 * MIB, seed=n)
+            await cache.store(blob_of(content, f"image-{n}"), GatedSource(content))
+    lower = config.model_copy(update={"size_max": 9 * MIB})
+    async with ImageCache(lower, Instruments()) as cache:
+        assert [entry.key for entry in await cache.entries()] == ["image-3", "image-2"]
+
+
+async def test_leftovers_of_a_killed_process_go_at_the_next_start(config: CacheConfig) -> None:
+    async with ImageCache(config, Instruments()):
+        pass
+    (config.dir / "fills" / "image-1.0badcafe").write_bytes(b"half")
+    shard = config.dir / "entries" / "im"
+    shard.mkdir()
+    (shard / "image-9.sums").write_bytes(b"12345678")
+    async with ImageCache(config, Instruments()) as cache:
+        assert await cache.entries() == []
+    assert files_in(config, "fills") == files_in(config, "entries") == []
+
+
+async def test_a_folder_of_another_format_is_left_alone(config: CacheConfig) -> None:
+    config.dir.mkdir()
+    (config.dir / "VERSION").write_text("glint-cache 999\n")
+    (config.dir / "precious").write_text("data")
+    with pytest.raises(UnknownFormat, match="glint-cache 999"):
+        async with ImageCache(config, Instruments()):
+            pass
+    assert sorted(path.name for path in config.dir.iterdir()) == ["VERSION", "precious"]
+
+
+async def test_a_folder_with_other_things_in_it_is_not_taken(config: CacheConfig) -> None:
+    config.dir.mkdir()
+    (config.dir / "precious").write_text("data")
+    with pytest.raises(UnknownFormat, match="not a cache folder"):
+        async with ImageCache(config, Instruments()):
+            pass
+    assert [path.name for path in config.dir.iterdir()] == ["precious"]
+
+
+async def test_a_folder_whose_making_was_interrupted_is_made_anew(config: CacheConfig) -> None:
+    config.dir.mkdir()
+    (config.dir / "VERSION.new").write_text("glint-c")
+    async with ImageCache(config, Instruments()) as cache:
+        assert (await fetch(cache, GatedSource(CONTENT)))[0] == CONTENT.read()
+
+
+async def test_an_entry_of_the_wrong_size_is_fetched_anew(cache: ImageCache, config: CacheConfig) -> None:
+    await cache.store(BLOB, GatedSource(CONTENT))
+    path = config.dir / "entries" / BLOB.key[:2] / BLOB.key
+    await asyncio.to_thread(os.truncate, path, 100)
+    source = GatedSource(CONTENT)
+    assert await fetch(cache, source) == (CONTENT.read(), Outcome.MISS)
+    await cache.store(BLOB, source)
+    assert await fetch(cache, source) == (CONTENT.read(), Outcome.HIT)
+
+
+async def test_storing_again_finds_a_flipped_bit_and_fetches_anew(cache: ImageCache, config: CacheConfig) -> None:
+    await cache.store(BLOB, GatedSource(CONTENT))
+    await asyncio.to_thread(flip, config.dir / "entries" / BLOB.key[:2] / BLOB.key, MIB)
+    source = GatedSource(CONTENT)
+    await cache.store(BLOB, source)
+    assert source.opened == 1
+    assert (await fetch(cache, source))[0] == CONTENT.read()
+    assert len(files_in(config, "quarantine")) == 2
+
+
+async def test_entries_that_are_read_back_keep_no_client_waiting_and_no_stop(config: CacheConfig) -> None:
+    """Files whose reading never ends by itself: more of them than there are threads for clients."""
+    async with ImageCache(config, Instruments()) as cache:
+        shard = config.dir / "entries" / "im"
+        shard.mkdir(exist_ok=True)
+        keys = [f"image-{n}" for n in range(100, 120)]
+        for key in keys:
+            (shard / key).symlink_to("/dev/zero")
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            checks = [
+                group.create_task(cache.store(blob_of(CONTENT, key), GatedSource(CONTENT)), name=key) for key in keys
+            ]
+            try:
+                async with asyncio.timeout(3):
+                    assert await fetch(cache, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.MISS)
+            finally:
+                for check in checks:
+                    check.cancel()
+
+
+async def test_a_local_file_opened_for_somebody_who_left_is_closed(cache: ImageCache, tmp_path: Path) -> None:
+    path = tmp_path / "local"
+    path.write_bytes(CONTENT.read())
+
+    async def read() -> None:
+        async with cache.open_local(path, BLOB):
+            pass
+
+    before = open_descriptors()
+    async with asyncio.TaskGroup() as group:
+        for turns in range(60):
+            reading = group.create_task(read())
+            for _ in range(turns % 3 + 1):
+                await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.wait({reading})
+    assert open_descriptors() == before
+
+
+async def test_storing_what_is_there_asks_no_store(cache: ImageCache) -> None:
+    source = GatedSource(CONTENT)
+    await cache.store(BLOB, source)
+    await cache.store(BLOB, source)
+    assert source.opened == 1
