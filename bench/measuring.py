@@ -114,7 +114,8 @@ def measure(
         wait_p50_s=statistics.median(outcome.waits_s),
         wait_p99_s=quantile(outcome.waits_s, 0.99),
         rss_before_bytes=before.rss_bytes,
-        rss_peak_bytes=after.rss_peak_bytes,
+        # The kernel counts memory per core and adds up now and then: two figures may contradict each other by a page.
+        rss_peak_bytes=max(after.rss_peak_bytes, before.rss_bytes),
         pss_after_bytes=after.pss_bytes,
         verified=len(outcome.digests),
         server_cores=cores.server,
