@@ -5,6 +5,7 @@ loop says that it is writable. The transport must be silent meanwhile: its buffe
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -164,14 +165,18 @@ def is_resident(file: int, start: int, count: int) -> bool:
 
 
 def _tuned(connection: socket.socket, congestion_control: str | None) -> int:
-    """Prepare a socket for a large body, and say how much one turn should send."""
-    if congestion_control is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion_control.encode())
-    algorithm = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _ALGORITHM_NAME_MAX)
-    if not algorithm.startswith(b"bbr"):
-        return _TURN_BYTES
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PACED_BUFFER_BYTES)
-    return _PACED_TURN_BYTES
+    """Prepare a socket for a large body, and say how much one turn should send.
+
+    What the system refuses, of a client that has just gone for one, is left: the first turn finds out who is there.
+    """
+    with contextlib.suppress(OSError):
+        if congestion_control is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion_control.encode())
+        algorithm = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _ALGORITHM_NAME_MAX)
+        if algorithm.startswith(b"bbr"):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PACED_BUFFER_BYTES)
+            return _PACED_TURN_BYTES
+    return _TURN_BYTES
 
 
 def _checked(sent: int) -> int:
