@@ -37,6 +37,13 @@ class Unavailable(UpstreamError):
         self.service, self.retry_after_s = service, retry_after_s
 
 
+class Unproved(Unavailable):
+    """A store's answer is not proved to be the part that was asked for, of the object that was begun.
+
+    It says nothing of another part, nor of a reader who begins anew.
+    """
+
+
 class Duplicate(UpstreamError):
     """The name or id is taken, perhaps by a deleted row: an image id is never used twice."""
 

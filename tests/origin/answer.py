@@ -73,7 +73,7 @@ class Answer:
     def __init__(self, connection: socket.socket, request: Request, entry: Entry, fault: Fault, floor: Floor) -> None:
         self._connection, self._request, self._fault, self._floor = connection, request, fault, floor
         self._content, self._counts = entry.content, entry.counts
-        self._etag = fault.etag or entry.content.etag
+        self._etag = entry.content.etag if fault.etag is None else fault.etag
 
     def send(self) -> bool:
         fault = self._fault
@@ -114,19 +114,27 @@ class Answer:
 
     def _span(self) -> tuple[int, int]:
         size, asked = self._content.size_bytes, self._request.headers.get("range", "")
-        stale = self._request.headers.get("if-range", self._etag) != self._etag
-        if not asked.startswith("bytes=") or self._fault.ignore_range or stale:
+        if not asked.startswith("bytes=") or self._fault.ignore_range or not self._is_current():
             return 0, size
         first, _, last = asked.removeprefix("bytes=").partition("-")
         if not first:
             return max(0, size - int(last)), size
         return int(first), min(size, int(last) + 1) if last else size
 
+    def _is_current(self) -> bool:
+        """What If-Range asks. A weak tag never is, and a date is by being the same: RFC 9110, 13.1.5."""
+        condition = self._request.headers.get("if-range")
+        if condition is None or self._fault.ignore_if_range:
+            return True
+        return not condition.startswith("W/") and condition in {self._etag, self._fault.modified}
+
     def _full_head(self, start: int, stop: int, length: int) -> bytes:
         fault, size = self._fault, self._content.size_bytes
-        headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "ETag": self._etag}
+        headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
+        validators = {"ETag": self._etag, "Last-Modified": fault.modified}
+        headers.update({name: value for name, value in validators.items() if value})
         partial = "range" in self._request.headers and not fault.ignore_range and (start, stop) != (0, 0)
-        partial = partial and self._request.headers.get("if-range", self._etag) == self._etag
+        partial = partial and self._is_current()
         if partial:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         if fault.framing == "length":

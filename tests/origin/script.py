@@ -63,7 +63,9 @@ class Fault:
     framing: Literal["length", "chunked", "close"] = "length"
     gzip: bool = False  # Content-Encoding: gzip, whatever was accepted
     flip_at: int | None = None  # flip a bit of the byte at this place of the content
-    etag: str | None = None
+    etag: str | None = None  # instead of the content's own; "": none
+    modified: str | None = None  # Last-Modified
+    ignore_if_range: bool = False  # the part that was asked for, whatever it is a part of
 
     def __repr__(self) -> str:
         """Only what is wrong, so that it can be read as the name of a test."""

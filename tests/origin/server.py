@@ -28,6 +28,7 @@ class Origin:
         self._entries: dict[str, Entry] = {}
         self._floor = Floor()
         self._connections: dict[socket.socket, threading.Thread] = {}
+        self.connections = 0  # accepted so far
         self._acceptor = threading.Thread(target=self._accept, name="origin", daemon=True)
         self.host, self.port = host, int(self._listener.getsockname()[1])
         self.refused_url = f"http://{host}:{self._silent.getsockname()[1]}/nobody"
@@ -90,6 +91,7 @@ class Origin:
                 return
             thread = threading.Thread(target=self._serve, args=(connection,), name="origin-connection", daemon=True)
             with self._floor.lock:
+                self.connections += 1
                 self._connections[connection] = thread
             thread.start()
 

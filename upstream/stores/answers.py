@@ -8,34 +8,60 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from upstream.errors import DataNotFound, Denied, Invalid, NotSupported, Unavailable, UpstreamError, WrongLength
+from upstream.errors import (
+    DataNotFound,
+    Denied,
+    Invalid,
+    NotSupported,
+    Unavailable,
+    Unproved,
+    UpstreamError,
+    WrongLength,
+)
 from upstream.retry import retry_after_s
+from upstream.stores.validators import Seen
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """The bytes from `offset` up to `stop`, or to the end of the object."""
+
+    offset: int
+    stop: int | None = None
+
+    @property
+    def is_part(self) -> bool:
+        return self.offset > 0 or self.stop is not None
+
+    def headers(self, first: Seen | None) -> dict[str, str]:
+        """Of the request. A range cannot be empty: for no bytes, the one that lies there is asked for."""
+        if not self.is_part:
+            return {}
+        last = "" if self.stop is None else max(self.stop - 1, self.offset)
+        condition = first.if_range if first is not None and self.offset else None
+        return {"Range": f"bytes={self.offset}-{last}"} | ({"If-Range": condition} if condition else {})
+
+    def stop_within(self, total_bytes: int) -> int:
+        """Where the part that answers it ends."""
+        return total_bytes if self.stop is None else min(max(self.stop, self.offset + 1), total_bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
-    """What was announced: bytes to pass over, then bytes to hand out (None: until the last chunk)."""
+    """What was announced: bytes to pass over, then bytes to hand out (None: until the last chunk).
+
+    `is_cut`: the body goes on after these, and that is right.
+    """
 
     skip_bytes: int
     rest_bytes: int | None
+    is_cut: bool = False
 
     @property
     def end(self) -> int | None:
         return None if self.rest_bytes is None else self.skip_bytes + self.rest_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What tells one object from another that is served in its place later."""
-
-    total_bytes: int | None
-    etag: str | None
-
-    def contradicts(self, other: "Seen") -> bool:
-        pairs = ((self.total_bytes, other.total_bytes), (self.etag, other.etag))
-        return any(one != another for one, another in pairs if one is not None and another is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,40 +72,49 @@ class Answer:
     status: int
     headers: Mapping[str, str]
 
-    def body(self, offset: int, skip_max: int) -> tuple[Body, Seen]:
-        """What the body holds for someone who wants the object from `offset` on.
+    def seen(self, wanted: Wanted) -> Seen:
+        """Which object it is.
 
         Raises what `refusal` says for a status that is no data; Invalid for a body that is encoded or has no provable
-        end; Unavailable for another part than asked for; WrongLength if the object ends before `offset`; NotSupported
-        if ranges are ignored and more than `skip_max` bytes would have to be passed over.
+        end; Unproved for another part than asked for.
         """
-        etag = self.headers.get("ETag")
-        if self.status == 416 and offset:
-            return self._at_end(offset), Seen(offset, etag)
+        if self.status == 416 and wanted.is_part:
+            return Seen(self.content_range()[2])  # the rest of the head is that of an error page
         self.check_plain()
         length_bytes = self.length_bytes()
         if self.status == 200:
             if length_bytes is None and self.headers.get("Transfer-Encoding", "").lower() != "chunked":
                 raise Invalid(f"{self.store_id} does not announce where the object ends")
-            return self._all(offset, length_bytes, skip_max), Seen(length_bytes, etag)
+            return Seen.of(length_bytes, self.headers)
         start, stop, total = self.content_range()
-        if (start, stop) != (offset, total) or length_bytes not in {None, total - offset}:
-            raise Unavailable(self.store_id, f"it answered with another part than asked for, from byte {offset} on")
-        return Body(0, total - offset), Seen(total, etag)
+        if (start, stop) != (wanted.offset, wanted.stop_within(total)) or length_bytes not in {None, stop - start}:
+            raise Unproved(self.store_id, f"it answered with another part than asked for, from byte {wanted.offset} on")
+        return Seen.of(total, self.headers)
 
-    def _at_end(self, offset: int) -> Body:
-        total = self.content_range()[2]
-        if offset != total:
-            raise WrongLength(offset, total)
-        return Body(0, 0)
+    def check_same(self, now: Seen, first: Seen) -> None:
+        """Raises Unproved if this is not proved to be of the object whose `first` part was read."""
+        if not first.admits(now, proof_needed=self.status != 416):
+            raise Unproved(self.store_id, "the object changed since its first part was read")
 
-    def _all(self, offset: int, length_bytes: int | None, skip_max: int) -> Body:
-        """A server that knows no ranges sends everything: what comes before `offset` has to be dropped."""
-        if offset > skip_max:
+    def body(self, wanted: Wanted, total_bytes: int | None, skip_max: int) -> Body:
+        """What the body holds for someone who wants these bytes of an object so large.
+
+        Raises WrongLength if the object ends before them; NotSupported if ranges are ignored and more than `skip_max`
+        bytes would have to be passed over.
+        """
+        offset, stop = wanted.offset, wanted.stop
+        if total_bytes is not None and max(offset, stop or 0) > total_bytes:
+            raise WrongLength(max(offset, stop or 0), total_bytes)
+        if self.status == 416:
+            if offset != total_bytes:
+                raise Unproved(self.store_id, f"it refused a part that exists, from byte {offset} on")
+            return Body(0, 0, is_cut=True)
+        skip_bytes = offset if self.status == 200 else 0  # a server that knows no ranges sends everything
+        if skip_bytes > skip_max:
             raise NotSupported(f"{self.store_id} cannot read from byte {offset} on: the server ignores Range")
-        if length_bytes is not None and length_bytes < offset:
-            raise WrongLength(offset, length_bytes)
-        return Body(offset, None if length_bytes is None else length_bytes - offset)
+        end = total_bytes if stop is None else stop
+        is_cut = stop is not None and (self.status == 200 or stop <= offset)
+        return Body(skip_bytes, None if end is None else end - offset, is_cut)
 
     def check_plain(self) -> None:
         """Raises Invalid if the body is compressed: its length and digest would not be the image's."""
@@ -94,10 +129,10 @@ class Answer:
         return None if length is None else int(length)
 
     def content_range(self) -> tuple[int, int, int]:
-        """First byte, the one after the last, and size of the object. Raises Unavailable if it does not say."""
+        """First byte, the one after the last, and size of the object. Raises Unproved if it does not say."""
         match = _CONTENT_RANGE.fullmatch(self.headers.get("Content-Range", ""))
         if match is None:
-            raise Unavailable(self.store_id, f"its answer {self.status} does not say which part it is")
+            raise Unproved(self.store_id, f"its answer {self.status} does not say which part it is")
         return int(match[1] or 0), int(match[2] or -1) + 1, int(match[3])
 
     def refusal(self, now: datetime) -> UpstreamError:

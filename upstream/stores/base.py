@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from upstream.errors import WrongLength
 from upstream.types import Location
 
 
@@ -17,16 +18,36 @@ class Stored:
     size_bytes: int
 
 
+@dataclass(slots=True, kw_only=True)
+class Witness:
+    """What one reader knows of the object at one location; it hands the same witness to each of its reads there.
+
+    A store that announces another size than `size_bytes` is refused. In `seen` the store writes, in its own terms,
+    what it read from byte 0 on, or first of all; a later part of something else is refused.
+    """
+
+    size_bytes: int | None = None
+    seen: object = None
+
+    def check_size(self, found_bytes: int) -> None:
+        """Raises WrongLength."""
+        if self.size_bytes not in {None, found_bytes}:
+            raise WrongLength(self.size_bytes or 0, found_bytes)
+
+
 class Store(Protocol):
     """A place for image data. Safe to use from many tasks at once."""
 
-    def read(self, location: Location, offset: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open the data from byte `offset` on; entering the context means that the store has agreed.
+    def read(
+        self, location: Location, offset: int = 0, stop: int | None = None, witness: Witness | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open the bytes from `offset` up to `stop`, or to the end; entering means that the store has agreed.
 
-        Raises DataNotFound, Denied, Unavailable on entering, Invalid if the location or the answer makes no sense,
-        NotSupported if this offset cannot be reached; Unavailable and WrongLength while iterating. An `offset` at the
-        end of the object gives nothing, one beyond it raises WrongLength. The iterator never ends early in silence:
-        its end is the end of the object as the store announced it.
+        No more than these is asked of the store. Raises DataNotFound, Denied, Unavailable on entering, Invalid if the
+        location or the answer makes no sense, NotSupported if this offset cannot be reached, Unproved for another part
+        or an object that the `witness` does not know, WrongLength if the object ends before `offset` or `stop`;
+        Unavailable and WrongLength while iterating. An `offset` at the end of the object gives nothing. The iterator
+        never ends early in silence: its end is `stop`, or the end of the object as the store announced it.
         """
 
     async def size(self, location: Location) -> int:

@@ -9,8 +9,8 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from upstream.errors import WrongLength
-from upstream.stores.base import Stored
+from upstream.errors import Unproved, WrongLength
+from upstream.stores.base import Stored, Witness
 from upstream.stores.config import FileStoreConfig
 from upstream.stores.files import Folder, Part, Whole
 from upstream.stores.locations import file_url, parse_file
@@ -42,22 +42,32 @@ class FileStore:
         return size_bytes
 
     @asynccontextmanager
-    async def read(self, location: Location, offset: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(
+        self, location: Location, offset: int = 0, stop: int | None = None, witness: Witness | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         whole = Whole(self._folder, parse_file(location.url))
         try:
             size_bytes = await self._run(whole.open)
-            if offset > size_bytes:
-                raise WrongLength(offset, size_bytes)
-            async with aclosing(self._chunks(whole, offset, size_bytes)) as chunks:
+            end = size_bytes if stop is None else stop
+            if max(offset, end) > size_bytes:
+                raise WrongLength(max(offset, end), size_bytes)
+            self._compare(witness or Witness(), whole, offset, size_bytes)
+            async with aclosing(self._chunks(whole, offset, end)) as chunks:
                 yield chunks
         finally:
             self._pool.submit(whole.close)  # not awaited, so not cancelled; a read that still runs is waited for there
 
-    async def _chunks(self, whole: Whole, at: int, size_bytes: int) -> AsyncGenerator[bytes]:
-        while at < size_bytes:
-            chunk = await self._run(whole.read, at, min(_READ_BYTES, size_bytes - at))
+    def _compare(self, witness: Witness, whole: Whole, offset: int, size_bytes: int) -> None:
+        witness.check_size(size_bytes)
+        if offset and witness.seen not in (None, whole.identity):
+            raise Unproved(self._id, "the file changed since its first part was read")
+        witness.seen = whole.identity
+
+    async def _chunks(self, whole: Whole, at: int, end: int) -> AsyncGenerator[bytes]:
+        while at < end:
+            chunk = await self._run(whole.read, at, min(_READ_BYTES, end - at))
             if not chunk:
-                raise WrongLength(size_bytes, at)
+                raise WrongLength(end, at)
             at += len(chunk)
             yield chunk
 

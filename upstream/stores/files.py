@@ -83,6 +83,7 @@ class Whole:
     def __init__(self, folder: Folder, named: PurePosixPath) -> None:
         self._folder, self._named = folder, named
         self._lock, self._fd, self._closed = threading.Lock(), -1, False
+        self.identity: tuple[int, ...] = ()  # once open: of another file, or one that was written to, it is another
 
     def open(self) -> int:
         """The size of the file."""
@@ -94,6 +95,7 @@ class Whole:
             found = os.fstat(self._fd)
             if not stat.S_ISREG(found.st_mode):
                 raise DataNotFound(self._folder.store_id)
+            self.identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
             return found.st_size
 
     def read(self, at: int, size_bytes: int) -> bytes:

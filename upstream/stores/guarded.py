@@ -10,7 +10,7 @@ import structlog
 
 from metrics import Instruments
 from upstream.errors import NotSupported, Unavailable, UpstreamError
-from upstream.stores.base import HasPath, Store, Stored, Writable
+from upstream.stores.base import HasPath, Store, Stored, Witness, Writable
 from upstream.types import Location
 
 log = structlog.get_logger()
@@ -30,13 +30,15 @@ class Guarded:
         return isinstance(self._inner, HasPath)
 
     @asynccontextmanager
-    async def read(self, location: Location, offset: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(
+        self, location: Location, offset: int = 0, stop: int | None = None, witness: Witness | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """A slot is held until the context is left."""
         async with AsyncExitStack() as stack:
             with self._watched("read"):
                 await stack.enter_async_context(self._slot())
                 began = time.monotonic()
-                chunks = await stack.enter_async_context(self._inner.read(location, offset))
+                chunks = await stack.enter_async_context(self._inner.read(location, offset, stop, witness))
                 self._instruments.store_reads.labels(self.id).inc()
             yield await stack.enter_async_context(aclosing(self._counted(chunks, began)))
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import ssl
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from typing import cast
 
 import aiohttp
 import structlog
@@ -13,9 +13,11 @@ from yarl import URL
 
 from upstream.errors import Invalid, Unavailable, WrongLength
 from upstream.http import AddressGuard, GuardedResolver, translated
-from upstream.stores.answers import Answer, Body, Seen
+from upstream.stores.answers import Answer, Body, Wanted
+from upstream.stores.base import Witness
 from upstream.stores.config import HttpStoreConfig
 from upstream.stores.locations import HttpTarget, parse_http, redirected
+from upstream.stores.validators import Seen
 from upstream.types import Location
 
 log = structlog.get_logger()
@@ -23,7 +25,6 @@ log = structlog.get_logger()
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEAD_UNKNOWN = frozenset({400, 403, 405, 406, 501})  # a signed URL is signed for GET alone
 _READ_BUFFER_BYTES = 256 * 1024  # measured: larger chunks lose to cache misses, smaller ones to calls
-_SEEN_MAX = 4096
 
 
 class HttpStore:
@@ -33,18 +34,26 @@ class HttpStore:
         self, store_id: str, config: HttpStoreConfig, session: aiohttp.ClientSession, guard: AddressGuard
     ) -> None:
         self._id, self._config, self._session, self._guard = store_id, config, session, guard
-        self._seen: OrderedDict[str, Seen] = OrderedDict()
 
     @asynccontextmanager
-    async def read(self, location: Location, offset: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
-        target = parse_http(location.url)
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
-        async with self._asked("GET", target, headers) as response:
+    async def read(
+        self, location: Location, offset: int = 0, stop: int | None = None, witness: Witness | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        target, wanted = parse_http(location.url), Wanted(offset, stop)
+        witness = witness or Witness()
+        first = witness.seen if isinstance(witness.seen, Seen) else None
+        async with self._asked("GET", target, wanted.headers(first)) as response:
             answer = self._answer(response)
-            if answer.status not in ({200, 206, 416} if offset else {200}):
+            if answer.status not in ({200, 206, 416} if wanted.is_part else {200}):
                 raise answer.refusal(datetime.now(UTC))
-            body, seen = answer.body(offset, self._config.skip_max)
-            self._compare(target, seen, offset)
+            seen = answer.seen(wanted)
+            if offset and first is not None:
+                answer.check_same(seen, first)
+            if seen.total_bytes is not None:
+                witness.check_size(seen.total_bytes)
+            body = answer.body(wanted, seen.total_bytes, self._config.skip_max)
+            if not offset or first is None:
+                witness.seen = seen
             if body.skip_bytes:
                 log.warning("store.range_ignored", store=self._id, skipped_bytes=body.skip_bytes)
             async with aclosing(self._chunks(response, body)) as chunks:
@@ -103,43 +112,45 @@ class HttpStore:
     def _answer(self, response: aiohttp.ClientResponse) -> Answer:
         return Answer(store_id=self._id, status=response.status, headers=response.headers)
 
-    def _compare(self, target: HttpTarget, now: Seen, offset: int) -> None:
-        """Keep what the object is now. Raises Unavailable if a later part is one of another object than the first."""
-        before = self._seen.get(target.url)
-        if offset and before is not None:
-            if now.contradicts(before):
-                raise Unavailable(self._id, "the object changed since its first part was read")
-            return
-        self._seen[target.url] = now
-        self._seen.move_to_end(target.url)
-        if len(self._seen) > _SEEN_MAX:
-            self._seen.popitem(last=False)
-
     async def _chunks(self, response: aiohttp.ClientResponse, body: Body) -> AsyncGenerator[bytes]:
-        """What aiohttp has received whenever we come, 256 KiB to 1 MiB under load: no copy into a fixed size.
-
-        What it still holds when the connection breaks is lost; a resumed read fetches that part again.
-        """
+        """What aiohttp has received whenever we come, 256 KiB to 1 MiB under load: no copy into a fixed size."""
         got, end = 0, body.end
-        while end is None or got < end:
+        broken: Unavailable | None = None
+        while broken is None and (end is None or got < end):
             try:
                 with translated(self._id):
                     async with asyncio.timeout(self._config.idle_s):
                         chunk = await response.content.readany()
             except Unavailable as error:
-                if isinstance(error.__cause__, aiohttp.ClientPayloadError) and end is not None:
-                    raise WrongLength(end, got) from error
-                raise
+                chunk, broken = _received(response.content), error
             if not chunk:
                 break
-            got += len(chunk)
-            if end is not None and got > end:
+            before, got = got, got + len(chunk)
+            if end is not None and got > end and not body.is_cut:
                 break
-            fresh_bytes = got - body.skip_bytes
-            if fresh_bytes > 0:
-                yield chunk[-fresh_bytes:] if fresh_bytes < len(chunk) else chunk
-        if got < body.skip_bytes or end not in {None, got}:
-            raise WrongLength(body.skip_bytes if end is None else end, got)
+            fresh = chunk[max(0, body.skip_bytes - before) : None if end is None else end - before]
+            if fresh:
+                yield fresh
+        if broken is not None and (end is None or (got < end and not _is_cut_off(broken))):
+            raise broken
+        if got < body.skip_bytes or (end is not None and (got < end or (got > end and not body.is_cut))):
+            raise WrongLength(body.skip_bytes if end is None else end, got) from broken
+
+
+def _received(content: aiohttp.StreamReader) -> bytes:
+    """What arrived before the connection broke and was not read yet.
+
+    aiohttp raises the error before it hands that out, up to 768 KiB; a store that breaks off often would give nothing
+    at all. There is no call to read on, so the error is taken back first.
+    """
+    if content.exception() is None:  # out of time: nothing was there
+        return b""
+    content.set_exception(cast("BaseException", None))
+    return content.read_nowait()
+
+
+def _is_cut_off(error: Unavailable) -> bool:
+    return isinstance(error.__cause__, aiohttp.ClientPayloadError)
 
 
 def _fixed_headers(target: HttpTarget) -> dict[str, str]:
@@ -150,10 +161,11 @@ def _fixed_headers(target: HttpTarget) -> dict[str, str]:
 
 
 def _tls(config: HttpStoreConfig) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=config.ca_file)
-    if not config.verify_tls:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    if config.verify_tls:
+        return ssl.create_default_context(cafile=config.ca_file)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -1,7 +1,7 @@
 """All configured stores behind one face: which of them a location means, and which is asked first."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 import structlog
 
 from metrics import Instruments
-from upstream.errors import DataNotFound, Invalid, NotSupported, UpstreamError
+from upstream.errors import Invalid, NotSupported, UpstreamError
 from upstream.stores import file, http
-from upstream.stores.base import Store, Stored
+from upstream.stores.base import Store, Stored, Witness
 from upstream.stores.config import FileStoreConfig, StoresConfig
 from upstream.stores.guarded import Guarded
 from upstream.stores.locations import file_url, infer_store, kind_of
+from upstream.stores.refusals import Refusals
+from upstream.stores.sources import LocationsSource, Place
 from upstream.types import Location
 
 log = structlog.get_logger()
@@ -39,6 +41,7 @@ class Stores:
 
     def __init__(self, config: StoresConfig, opened: Mapping[str, Guarded]) -> None:
         self._config, self._opened = config, opened
+        self._refusals = Refusals()
         self._prefixes = [prefix for store in config.backends for prefix in _prefixes(config, store)]
 
     def of(self, location: Location) -> str:
@@ -55,31 +58,37 @@ class Stores:
             raise NotSupported(f"no store is configured for locations of kind {kind}")
         return inferred
 
-    @asynccontextmanager
-    async def read(
-        self, locations: Sequence[Location], offset: int = 0, *, preferred: Sequence[str] = ()
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open the first location that can be opened, the heaviest store's first, rows of one store in their order.
+    def source(
+        self, locations: Sequence[Location], size_bytes: int | None, preferred: Sequence[str] = ()
+    ) -> LocationsSource:
+        """What one fill or one reader of an image with these locations reads.
 
-        Those in the `preferred` stores come before all others, in the order of these.
-
-        What goes wrong later is not mended here: who reads knows how far it came. Raises DataNotFound if there are no
-        locations, else the error of the last one tried, and what `Store.read` says while iterating.
+        The heaviest store's come first, rows of one store in their order; those in the `preferred` stores come before
+        all others, in the order of these. A location that announces another size than `size_bytes` is passed over.
         """
-        async with AsyncExitStack() as stack:
-            yield await self._open_first(stack, self._by_preference(locations, preferred), offset)
+        return LocationsSource(
+            self._open_place,
+            [
+                Place(location=location, store=self._store(location), witness=Witness(size_bytes=size_bytes))
+                for location in self._by_preference(locations, preferred)
+            ],
+        )
 
-    async def _open_first(
-        self, stack: AsyncExitStack, locations: Sequence[Location], offset: int
-    ) -> AsyncIterator[bytes]:
-        last: UpstreamError = DataNotFound("An empty list of locations")
-        for location in locations:
-            try:
-                return await stack.enter_async_context(self._opened[self.of(location)].read(location, offset))
-            except UpstreamError as error:
-                log.warning("store.read_refused", store=location.store, error=type(error).__name__, reason=str(error))
-                last = error
-        raise last
+    @asynccontextmanager
+    async def _open_place(
+        self, place: Place, offset: int, stop: int | None, *, insist: bool
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        with _refusal_logged(place.store):
+            store = self.of(place.location)
+        async with AsyncExitStack() as stack:
+
+            async def opened() -> AsyncIterator[bytes]:
+                with _refusal_logged(store):
+                    return await stack.enter_async_context(
+                        self._opened[store].read(place.location, offset, stop, place.witness)
+                    )
+
+            yield await self._refusals.ask(store, place.location, opened, insist=insist)
 
     async def local_path(self, locations: Sequence[Location], size_bytes: int | None) -> Path | None:
         """The file to serve in place, if one of the locations is a local file of that size that can be served."""
@@ -99,10 +108,16 @@ class Stores:
         named = store or self._config.default
         if named is None:
             raise NotSupported("no store takes uploads here")
-        return await self._named(named).write(image_id, chunks, size_bytes)
+        stored = await self._named(named).write(image_id, chunks, size_bytes)
+        self._refusals.forget(named, stored.location)
+        return stored
 
     async def size(self, location: Location) -> int:
-        return await self._opened[self.of(location)].size(location)
+        """See `Store.size`. Asks in any case; an answer means that the data can be read from now on."""
+        store = self.of(location)
+        size_bytes = await self._opened[store].size(location)
+        self._refusals.forget(store, location)
+        return size_bytes
 
     async def delete(self, location: Location) -> None:
         """See `Writable.delete`. Raises NotSupported if the store is read-only."""
@@ -150,6 +165,15 @@ def _prefixes(config: StoresConfig, store: str) -> list[tuple[str, str]]:
         folder = file_url(PurePosixPath(backend.dir.absolute()), "")
         return [(f"{folder}/", store), ("file://", store)]
     return [("http://", store), ("https://", store)]
+
+
+@contextmanager
+def _refusal_logged(store: str | None) -> Iterator[None]:
+    try:
+        yield
+    except UpstreamError as error:
+        log.warning("store.read_refused", store=store, error=type(error).__name__, reason=str(error))
+        raise
 
 
 @asynccontextmanager

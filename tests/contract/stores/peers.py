@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.origin import Content, Origin
-from upstream.stores import FileStoreConfig, HttpStoreConfig, Store, Writable, file, http
+from upstream.stores import FileStoreConfig, HttpStoreConfig, Store, Witness, Writable, file, http
 from upstream.types import Location
 
 
@@ -19,6 +19,9 @@ class Peer(Protocol):
 
     async def put(self, name: str, content: Content) -> Location: ...
 
+    async def replace(self, name: str, content: Content) -> None:
+        """Something else lies at the same location now."""
+
     def missing(self) -> Location: ...
 
 
@@ -28,6 +31,10 @@ class FilePeer:
 
     async def put(self, name: str, content: Content) -> Location:
         return (await self.store.write(name, arriving(content), content.size_bytes)).location
+
+    async def replace(self, name: str, content: Content) -> None:
+        await asyncio.to_thread((self._folder / name).unlink)
+        await self.put(name, content)
 
     def missing(self) -> Location:
         return Location(url=f"file://{self._folder}/nothing-here")
@@ -45,6 +52,9 @@ class HttpPeer:
         self.origin.add(name, content)
         return Location(url=self.origin.url(name))
 
+    async def replace(self, name: str, content: Content) -> None:
+        self.origin.add(name, content)
+
     def missing(self) -> Location:
         return Location(url=self.origin.url("nothing-here"))
 
@@ -56,8 +66,10 @@ async def arriving(content: Content) -> AsyncIterator[bytes]:
             yield bytes(piece[at : at + 100_000])
 
 
-async def read_whole(store: Store, location: Location, offset: int = 0) -> bytes:
-    async with store.read(location, offset) as chunks:
+async def read_whole(
+    store: Store, location: Location, offset: int = 0, stop: int | None = None, witness: Witness | None = None
+) -> bytes:
+    async with store.read(location, offset, stop, witness) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 
@@ -73,8 +85,9 @@ async def file_peer(tmp_path: Path) -> AsyncIterator[FilePeer]:
 
 @asynccontextmanager
 async def http_peer(tmp_path: Path) -> AsyncIterator[HttpPeer]:
-    # A silent server is waited for 0.5 s at most, which is long on loopback and short for a test.
-    config = HttpStoreConfig(kind="http", connect_s=0.25, first_byte_s=0.25, idle_s=0.5)
+    # A silent server is waited for 1 s at most, which is long on loopback and short for a test.
+    # Nothing here is behind TLS, and to read the system's certificates for each test would take most of its time.
+    config = HttpStoreConfig(kind="http", connect_s=0.5, first_byte_s=0.5, idle_s=1, verify_tls=False)
     with Origin() as origin:
         store = await http.open_store("web", config)
         try:

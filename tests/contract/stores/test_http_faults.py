@@ -8,6 +8,7 @@ import pytest
 from tests.contract.stores.peers import HttpPeer, http_peer, read_whole
 from tests.origin import MIB, Fault, Gate, Noise
 from upstream.errors import DataNotFound, Denied, Invalid, NotSupported, Unavailable, UpstreamError, WrongLength
+from upstream.stores import Witness
 from upstream.types import Location
 
 DISK = Noise(2 * MIB + 5, seed=7)
@@ -109,11 +110,12 @@ async def test_a_body_that_ends_early_never_ends_cleanly(
     ids=repr,
 )
 async def test_a_part_without_proof_is_refused(peer: HttpPeer, fault: Fault, error: type[UpstreamError]) -> None:
-    await read_whole(peer.store, _disk(peer))
+    witness = Witness()
+    await read_whole(peer.store, _disk(peer), witness=witness)
     peer.origin.script("disk", fault)
 
     with pytest.raises(error):
-        async with peer.store.read(_disk(peer), 10):
+        async with peer.store.read(_disk(peer), 10, None, witness):
             raise AssertionError("entered")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from metrics import Instruments
 from upstream.errors import DataNotFound, LimitExceeded, NotSupported, StoreFull, Unavailable
-from upstream.stores import Stored
+from upstream.stores import Stored, Witness
 from upstream.stores.guarded import Guarded
 from upstream.types import Location
 
@@ -23,7 +23,9 @@ class Scripted:
         self.error, self.fails_after = error, fails_after
 
     @asynccontextmanager
-    async def read(self, location: Location, offset: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(
+        self, location: Location, offset: int = 0, stop: int | None = None, witness: Witness | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         if self.error and not self.fails_after:
             raise self.error
         yield self._chunks()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from upstream.retry import retry_after_s
+from upstream.retry import retry_after_s, slot_s
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -25,3 +25,20 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, wait_s: float | None) -> None:
     assert retry_after_s(value, NOW) == wait_s
+
+
+@pytest.mark.parametrize(
+    ("failures", "jitter", "max_s", "slot"),
+    [
+        (1, 0.0, 10, 0.2),
+        (1, 0.5, 10, 0.15),
+        (2, 0.0, 10, 0.4),
+        (6, 0.0, 10, 6.4),
+        (6, 0.0, 5, 5),
+        (7, 0.0, 10, 10),
+        (7, 1.0, 10, 5),
+        (10**6, 0.0, 10, 10),
+    ],
+)
+def test_slots_double_up_to_a_limit(failures: int, jitter: float, max_s: float, slot: float) -> None:
+    assert slot_s(failures, jitter, max_s=max_s) == pytest.approx(slot)

@@ -45,7 +45,7 @@ async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
 
 
 async def read_whole(stores: Stores, *locations: Location, offset: int = 0) -> bytes:
-    async with stores.read(locations, offset) as chunks:
+    async with stores.source(locations, None)(offset) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 
@@ -88,7 +88,7 @@ async def test_a_preferred_store_is_read_before_heavier_ones(stores: Stores, ori
     web, lost = Location(url=origin.url("nothing")), Location(url="rbd://pool/image")
 
     for preferred, found in [((), b"fast"), (("local",), b"local"), (("web", "local"), b"local"), (("tape",), b"fast")]:
-        async with stores.read([lost, web, fast, local], preferred=preferred) as chunks:
+        async with stores.source([lost, web, fast, local], None, preferred)(0) as chunks:
             assert b"".join([chunk async for chunk in chunks]) == found, preferred
 
 
