@@ -1,6 +1,17 @@
 from metrics.config import MetricsConfig
 from metrics.exposition import build_metrics_app
-from metrics.instruments import Instruments
+from metrics.instruments import Instruments, Supervision
 from metrics.loop_lag import watch_loop_lag
+from metrics.shared import count_into, forget_what_was_in_flight, numbers_folder, sum_of_workers
 
-__all__ = ["Instruments", "MetricsConfig", "build_metrics_app", "watch_loop_lag"]
+__all__ = [
+    "Instruments",
+    "MetricsConfig",
+    "Supervision",
+    "build_metrics_app",
+    "count_into",
+    "forget_what_was_in_flight",
+    "numbers_folder",
+    "sum_of_workers",
+    "watch_loop_lag",
+]

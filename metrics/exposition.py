@@ -1,18 +1,19 @@
 """/metrics and /healthz on a port of their own, so that no client of the API can reach them."""
 
+import asyncio
+from collections.abc import Callable
+
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-from metrics.instruments import Instruments
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 
-def build_metrics_app(instruments: Instruments) -> web.Application:
+def build_metrics_app(registry: CollectorRegistry, is_serving: Callable[[], bool] = lambda: True) -> web.Application:
     async def numbers(request: web.Request) -> web.Response:
-        body = generate_latest(instruments.registry)
+        body = await asyncio.to_thread(generate_latest, registry)  # of several workers: files are read
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def health(request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        return web.Response(text="ok\n") if is_serving() else web.Response(text="no worker\n", status=503)
 
     app = web.Application()
     app.router.add_get("/metrics", numbers)

@@ -9,7 +9,11 @@ _DURATION_S = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 
 
 class Instruments:
-    """Counters and gauges of one process. Created once by the composition root and handed to who counts."""
+    """What the process that answers requests counts. Created once by the composition root and handed to who counts.
+
+    Where several workers count, `multiprocess_mode` says how a gauge's values become one: what each has in flight is
+    added up, of what they share the last word counts (such a gauge is only ever set), of health the worst.
+    """
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -52,7 +56,10 @@ class Instruments:
             registry=registry,
         )
         self.fills_in_flight = Gauge(
-            "glint_fills_in_flight", "Copies from a store to the cache that are running.", registry=registry
+            "glint_fills_in_flight",
+            "Copies from a store to the cache that are running.",
+            multiprocess_mode="livesum",
+            registry=registry,
         )
         self.fills = Counter(
             "glint_fills",
@@ -64,13 +71,61 @@ class Instruments:
         self.fill_seconds = Histogram(
             "glint_fill_seconds", "Duration of finished fills.", buckets=_DURATION_S, registry=registry
         )
-        self.cache_bytes = Gauge(
-            "glint_cache_bytes", "Bytes of the cache by state: committed or reserved.", ["state"], registry=registry
+        self.fill_resumes = Counter(
+            "glint_fill_resumes",
+            "Times that a fill asked a store for the rest after an error, by reason.",
+            ["reason"],
+            registry=registry,
         )
-        self.cache_entries = Gauge("glint_cache_entries", "Whole images in the cache.", registry=registry)
-        self.cache_limit_bytes = Gauge("glint_cache_limit_bytes", "The cache's hard limit.", registry=registry)
+        self.fill_takeovers = Counter(
+            "glint_fill_takeovers",
+            "Fills gone on with by another worker, because the first one died or stalled.",
+            ["reason"],
+            registry=registry,
+        )
+        self.cache_bytes = Gauge(
+            "glint_cache_bytes",
+            "Bytes of the cache by state: committed, reserved, leaving or quarantined.",
+            ["state"],
+            multiprocess_mode="mostrecent",
+            registry=registry,
+        )
+        self.cache_entries = Gauge(
+            "glint_cache_entries", "Whole images in the cache.", multiprocess_mode="mostrecent", registry=registry
+        )
+        self.cache_limit_bytes = Gauge(
+            "glint_cache_limit_bytes", "The cache's hard limit.", multiprocess_mode="mostrecent", registry=registry
+        )
         self.evictions = Counter("glint_evictions", "Entries removed, by reason.", ["reason"], registry=registry)
         self.evicted_bytes = Counter("glint_evicted_bytes", "Bytes removed, by reason.", ["reason"], registry=registry)
+        self.eviction_age_seconds = Gauge(
+            "glint_eviction_age_seconds",
+            "How long the last entry that had to make room had not been used.",
+            multiprocess_mode="mostrecent",
+            registry=registry,
+        )
+        self.disk_state = Gauge(
+            "glint_disk_state",
+            "The cache's disk as its worst worker sees it: 0 healthy, 1 unstable, 2 down.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.disk_errors = Counter(
+            "glint_disk_errors", "Failed operations on the cache's disk.", ["operation"], registry=registry
+        )
+        self.scrub_bytes = Counter(
+            "glint_scrub_bytes", "Bytes of entries read back and compared with their sums.", registry=registry
+        )
+        self.scrub_errors = Counter("glint_scrub_errors", "Entries found damaged on disk.", registry=registry)
+        self.digest_mismatches = Counter(
+            "glint_digest_mismatches", "Times that a store gave bytes of another digest.", registry=registry
+        )
+        self.range_reads = Counter(
+            "glint_range_reads",
+            "Ranges asked for that were not in the cache, by how they were served.",
+            ["decision"],
+            registry=registry,
+        )
         self.token_lookups = Counter(
             "glint_token_lookups",
             "Tokens looked up, by who answered: memory, memcached, keystone, joined, rejected, or failed.",
@@ -109,4 +164,14 @@ class Instruments:
             "How late the event loop woke from a short sleep.",
             buckets=_LATENCY_S,
             registry=registry,
+        )
+
+
+class Supervision:
+    """What is known of workers from outside them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.workers = Gauge("glint_workers", "Processes that answer requests.", registry=registry)
+        self.worker_restarts = Counter(
+            "glint_worker_restarts", "Workers started in place of one that had ended.", registry=registry
         )

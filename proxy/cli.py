@@ -19,7 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-cache_app = typer.Typer(no_args_is_help=True, help="Look into the disk cache, and take images out of it.")
+cache_app = typer.Typer(
+    no_args_is_help=True, help="Look into the disk cache, keep images in it, and take them out of it."
+)
 config_app = typer.Typer(no_args_is_help=True, help="Check the configuration, and see what it comes to.")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")
@@ -72,12 +74,13 @@ def serve(config: ConfigFile = None, overrides: Overrides = None) -> None:
     """Serve the Images API until SIGTERM."""
     from proxy.commands import serve as command  # noqa: PLC0415 - a second of imports that other commands do without
     from proxy.logs import configure_logging  # noqa: PLC0415
+    from proxy.startup import STARTUP_ERRORS  # noqa: PLC0415
 
     loaded = load_or_exit(config, overrides)
     configure_logging(loaded.logging)
     try:
         command.run(loaded)
-    except command.STARTUP_ERRORS as error:
+    except STARTUP_ERRORS as error:
         fail(str(error))
 
 
@@ -94,6 +97,7 @@ def prewarm(
     everything: Annotated[bool, typer.Option("--all", help="All active images.")] = False,
     nodes: Nodes = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be fetched, and if it fits.")] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="And pin them: they stay, whatever else needs room.")] = False,
     as_json: Json = False,
     concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Images at once on each node.")] = 4,
     timeout_s: Annotated[
@@ -127,6 +131,7 @@ def prewarm(
         selection=selection,
         nodes=nodes or (),
         dry_run=dry_run,
+        pin=pin,
         as_json=as_json,
         concurrency=concurrency,
         timeout_s=timeout_s,
@@ -205,6 +210,68 @@ def cache_clear(
     _cache("clear", config, overrides, nodes=nodes, offline=offline, as_json=as_json)
 
 
+@cache_app.command("pin")
+def cache_pin(
+    *,
+    images: Images,
+    nodes: Nodes = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Keep images that are in the cache, whatever else needs room. Exit status 1 if one is not there.
+
+    What is pinned goes by evict, clear and the deletion of its image only. `glint prewarm --pin` brings images in.
+    """
+    _cache("pin", config, overrides, images=images, nodes=nodes, offline=offline, as_json=as_json)
+
+
+@cache_app.command("unpin")
+def cache_unpin(
+    *,
+    images: Images,
+    nodes: Nodes = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Let pinned images go again when room is needed. Exit status 1 if one is not in the cache."""
+    _cache("unpin", config, overrides, images=images, nodes=nodes, offline=offline, as_json=as_json)
+
+
+@cache_app.command("verify")
+def cache_verify(
+    *,
+    images: Annotated[
+        list[str] | None, typer.Argument(metavar="IMAGE…", help="Ids or names of images.", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that is cached.")] = False,
+    nodes: Nodes = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Read images back from the disk and compare them with what was written. Exit status 1 if one is damaged.
+
+    A damaged one is moved to the folder quarantine/ of the cache at once, and a running Glint fetches it anew.
+    """
+    if bool(images) is everything:
+        raise typer.BadParameter("name images, or choose all by --all", param_hint="IMAGE…")
+    _cache(
+        "verify",
+        config,
+        overrides,
+        images=images or (),
+        everything=everything,
+        nodes=nodes,
+        offline=offline,
+        as_json=as_json,
+    )
+
+
 @config_app.command("check")
 def config_check(config: ConfigFile = None, overrides: Overrides = None) -> None:
     """Say "ok", or all that is wrong at once with exit status 2."""
@@ -254,17 +321,19 @@ def _cache(
     overrides: list[str] | None,
     *,
     images: Sequence[str] = (),
+    everything: bool = False,
     nodes: list[str] | None,
     offline: bool,
     as_json: bool,
 ) -> None:
-    from proxy.commands import cache as command  # noqa: PLC0415
+    from proxy.commands.cache import RUNS  # noqa: PLC0415
+    from proxy.commands.places import Options  # noqa: PLC0415
 
     if nodes and offline:
         raise typer.BadParameter("--offline works on this machine's folder, not on a node", param_hint="--offline")
-    options = command.Options(images=images, nodes=nodes or (), offline=offline, as_json=as_json)
+    options = Options(images=images, everything=everything, nodes=nodes or (), offline=offline, as_json=as_json)
     loaded = load_or_exit(config, overrides)
-    _finish(lambda environment: command.RUNS[name](loaded, options, environment))
+    _finish(lambda environment: RUNS[name](loaded, options, environment))
 
 
 def _finish(

@@ -40,7 +40,7 @@ class ServerConfig(BaseModel, frozen=True, extra="forbid"):
 
     host: str = "127.0.0.1"
     port: int = Field(default=9292, ge=0, le=65535)
-    workers: Literal[1] = 1
+    workers: int = Field(default=1, ge=0, le=128)  # 0: one per core
     public_endpoint: str | None = None
     tls: TlsConfig = TlsConfig()
     drain_s: float = Field(default=30.0, ge=0)

@@ -93,6 +93,11 @@ class Glint(Server):
     def cache_dir(self) -> Path:
         return self.directory / "cache"
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes that answer for it when server.workers is not 1, the oldest first."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
     def request(
         self,
         method: str,
