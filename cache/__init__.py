@@ -3,14 +3,21 @@ from cache.errors import (
     Abandoned,
     CacheError,
     CacheFull,
+    CacheUnusable,
     DigestMismatch,
     DiskFailed,
+    FillFailed,
+    GoneRound,
+    NotWorthAFill,
     Stalled,
     UnknownFormat,
     WrongSize,
 )
+from cache.housekeeping import Verdict
 from cache.images import Filling, ImageCache
 from cache.index import Entry, Usage
+from cache.prewarm import CacheState, CacheStatus, Prewarmer, Resolve
+from cache.queue import Proof, Queue
 from cache.reader import Reader
 from cache.stopped import StoppedCache
 from cache.threads import in_thread
@@ -23,14 +30,24 @@ __all__ = [
     "CacheConfig",
     "CacheError",
     "CacheFull",
+    "CacheState",
+    "CacheStatus",
+    "CacheUnusable",
     "Digest",
     "DigestMismatch",
     "DiskFailed",
     "Entry",
+    "FillFailed",
     "Filling",
+    "GoneRound",
     "ImageCache",
+    "NotWorthAFill",
     "Outcome",
+    "Prewarmer",
+    "Proof",
+    "Queue",
     "Reader",
+    "Resolve",
     "Source",
     "Span",
     "Stalled",
@@ -40,6 +57,7 @@ __all__ = [
     "TokenCacheConfig",
     "UnknownFormat",
     "Usage",
+    "Verdict",
     "WrongSize",
     "charge_bytes",
     "in_thread",

@@ -7,7 +7,11 @@ class CacheError(Exception):
     """Something in the cache failed."""
 
 
-class CacheFull(CacheError):
+class CacheUnusable(CacheError):
+    """No room or no disk. The store is well: readers go on past the cache, from where they stand."""
+
+
+class CacheFull(CacheUnusable):
     """Pinned and promised bytes leave no room for this entry."""
 
     def __init__(self, need_bytes: int, limit_bytes: int) -> None:
@@ -15,12 +19,27 @@ class CacheFull(CacheError):
         self.need_bytes, self.limit_bytes = need_bytes, limit_bytes
 
 
-class DiskFailed(CacheError):
-    """The cache's disk refused something. The store is well: readers go on past the cache."""
+class DiskFailed(CacheUnusable):
+    """The cache's disk refused something, or did not answer in time."""
 
     def __init__(self, operation: str, error: OSError | sqlite3.Error) -> None:
         super().__init__(f"the cache's disk refused to {operation}: {getattr(error, 'strerror', None) or error}")
         self.operation = operation
+
+
+class NotWorthAFill(CacheUnusable):
+    """Only a part was asked for, and not often enough to copy the whole."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} is not in the cache, and a part of it is read past the cache")
+
+
+class GoneRound(CacheError):
+    """The fill showed no life for too long, and another process fills the image now."""
+
+
+class FillFailed(CacheError):
+    """The fill of another process failed; its log says why."""
 
 
 class Abandoned(CacheError):

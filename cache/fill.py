@@ -1,156 +1,157 @@
 """One copy of a blob from its source to the disk. Belongs to no client: it outlives whoever asked first."""
 
-import asyncio
-import contextlib
-import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
 
-from cache.disk import Folder, write_all
-from cache.errors import DigestMismatch, DiskFailed, Stalled, WrongSize
+from cache.check import Check
+from cache.disk import Claim, Folder
+from cache.errors import GoneRound
+from cache.files import Mark, look, set_mark, write_all
 from cache.progress import Progress
-from cache.sums import Summer
-from cache.threads import in_thread
-from cache.types import Blob, Source
+from cache.range_policy import FillRate
+from cache.resume import resuming
+from cache.threads import DiskThreads, in_thread
+from cache.types import MIB, Blob, Source, Span
+from cache.writer import Writer
+
+_COPY_BYTES = 8 * MIB
+_CATCH_UP_BYTES = 256 * MIB  # well within the time after which a disk is said to hang
+_WRITE_BACK_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FillTools:
-    """What every fill of one cache uses."""
+    """What every fill of one cache uses. `hashing` is apart from the disk's threads, which a bad disk may all hold."""
 
     folder: Folder
-    workers: ThreadPoolExecutor
+    disk: DiskThreads
+    hashing: ThreadPoolExecutor
     idle_s: float
     verify_digest: bool
+    drop_behind_min_bytes: int
+    resumed: Callable[[Exception], None]
 
 
 class Fill:
-    """Reads the source once, writes, checks, publishes.
+    """Reads the source, writes, checks, publishes. Its file is `claim`'s, which may hold a part already.
 
-    Readers watch `progress` and read by `fd`, which stays open while there are any. `started` is set when it was its
-    turn, `ended` when nothing more will happen; `is_stored` then tells whether there is an entry.
+    Watchers in this process have `progress`, those of others the file's length and mark.
     """
 
-    def __init__(self, blob: Blob, source: Source, tools: FillTools) -> None:
+    def __init__(
+        self, blob: Blob, claim: Claim, progress: Progress, rate: FillRate, source: Source, tools: FillTools
+    ) -> None:
         assert blob.size_bytes is not None
-        self.blob = blob
-        self.size_bytes = blob.size_bytes
-        self.progress = Progress(blob.size_bytes)
-        self.fd: int | None = None
-        self.readers = 0
-        self.started = asyncio.Event()
-        self.ended = asyncio.Event()
-        self.is_stored = False
-        self._source, self._tools = source, tools
-        self._path: Path | None = None
-        self._summer = Summer()
-        self._digest = blob.digest if tools.verify_digest else None
-        self._hash = hashlib.new(self._digest.algorithm, usedforsecurity=False) if self._digest else None
+        self.blob, self.size_bytes = blob, blob.size_bytes
+        self.path, self.fd = claim.path, claim.fd
+        self.at = claim.size_bytes
+        self._progress, self._rate, self._source, self._tools = progress, rate, source, tools
+        self._check = Check(blob.key, blob.digest if tools.verify_digest else None)
+        self._is_large = self.size_bytes >= tools.drop_behind_min_bytes
+        self._sums = b""
+        self._written_back = 0
 
-    def join(self) -> None:
-        self.readers += 1
-
-    def leave(self) -> None:
-        assert self.readers > 0
-        self.readers -= 1
-        self._close_if_unused()
+    async def adopt(self, other: int, stop: int) -> None:
+        """Copy what another file of this blob holds up to `stop`. Raises DiskFailed."""
+        while self.at < stop:
+            self.at += await self._tools.disk("write", self._adopt, other, min(_COPY_BYTES, stop - self.at))
 
     async def copy(self) -> None:
         """Bring all bytes to the disk and release them to the readers.
 
         Raises what went wrong: an error of the source as it came, DiskFailed if the disk refused, WrongSize, Stalled,
-        DigestMismatch. The file stays for `publish` or `discard`.
+        DigestMismatch, GoneRound. The file stays for `publish` or `retire`.
         """
-        async with self._source(0) as chunks:
-            await self._start_file()
-            self.progress.open()
-            async with aclosing(limit_idle(chunks, self._tools.idle_s)) as pieces:
-                async for piece in pieces:
-                    await self._append(piece)
-        if self.progress.written_bytes != self.size_bytes:
-            raise WrongSize(self.blob.key, self.size_bytes, self.progress.written_bytes)
-        if self._hash is not None and self._digest is not None and self._hash.hexdigest() != self._digest.value:
-            raise DigestMismatch(self.blob.key, self._digest.algorithm, self._digest.value, self._hash.hexdigest())
-        self.progress.finish()
+        if self.at:
+            await self._open()
+        if self.at < self.size_bytes:
+            span = Span(self.at, self.size_bytes)
+            opened = resuming(
+                self._source,
+                self.blob.key,
+                span,
+                is_to_end=True,
+                idle_s=self._tools.idle_s,
+                resumed=self._tools.resumed,
+            )
+            async with opened as pieces:
+                await self._open()
+                await self._write_all(pieces)
+        while (checked := self._check.at) < self.size_bytes:
+            stop = min(self.size_bytes, checked + _CATCH_UP_BYTES)
+            await self._tools.disk("read", self._check.catch_up, self.fd, stop)
+        self._sums = await in_thread(self._tools.hashing, self._check.finish)
+        self._stop_if_gone_round()
+        await self._mark(Mark.WHOLE)
+        if not self._progress.has_ended:
+            self._progress.finish()
 
     async def publish(self) -> None:
         """Make the file an entry. Raises DiskFailed; readers have their bytes all the same."""
-        try:
-            await in_thread(self._tools.workers, self._publish)
-        except OSError as error:
-            raise DiskFailed("publish", error) from error
+        await self._tools.disk("publish", self._publish)
 
-    async def discard(self) -> None:
-        """Remove the file unless it was published."""
-        if self._path is not None:
-            # A file that cannot be removed now is removed at the next start.
-            with contextlib.suppress(OSError):
-                await in_thread(self._tools.workers, self._path.unlink, missing_ok=True)
+    async def condemn(self) -> None:
+        """Tell followers in other processes that they must not send what is here. Before anybody here is told."""
+        await self._mark(Mark.FAILED)
 
-    def end(self) -> None:
-        """Nothing more will be written. The descriptor goes with the last reader."""
-        self.started.set()
-        self.ended.set()
-        self._close_if_unused()
+    async def retire(self) -> None:
+        """Take the file out of use. One that cannot be moved now is removed when nobody fills it."""
+        await self._tools.disk("remove", self._tools.folder.retire, self.path, look(self.fd).mark)
 
-    def _close_if_unused(self) -> None:
-        if self.fd is not None and self.readers == 0 and self.ended.is_set():
-            fd, self.fd = self.fd, None
-            # Some file systems tell late write errors here. The file is whole or gone, and no other fill may suffer.
-            with contextlib.suppress(OSError):
-                os.close(fd)
+    async def _open(self) -> None:
+        await self._mark(Mark.FLOWING)
+        self._progress.open()
+        self._advance(self.at)
 
-    async def _start_file(self) -> None:
-        try:
-            await in_thread(self._tools.workers, self._start)
-        except OSError as error:
-            raise DiskFailed("create", error) from error
-
-    def _start(self) -> None:
-        # Set here, in the thread, so that a cancelled caller still knows what there is to discard.
-        self._path, self.fd = self._tools.folder.start_fill(self.blob.key)
+    async def _mark(self, mark: Mark) -> None:
+        await self._tools.disk("write", set_mark, self.fd, mark)
 
     def _publish(self) -> None:
-        assert self._path is not None
-        assert self.fd is not None
-        self._tools.folder.publish(self.blob.key, self._path, self.fd, self._summer.finish())
-        self._path = None
+        self._tools.folder.publish(self.blob.key, self.path, self.fd, self._sums)
+        if self._is_large:
+            os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
-    async def _append(self, piece: bytes) -> None:
-        """Write and digest one piece, side by side in two threads, then let readers have it."""
-        assert self.fd is not None
-        at = self.progress.written_bytes
-        if at + len(piece) > self.size_bytes:
-            raise WrongSize(self.blob.key, self.size_bytes, at + len(piece))
-        data = memoryview(piece)
-        digested = self._tools.workers.submit(self._update, data)
+    def _adopt(self, other: int, count: int) -> int:
+        data = os.pread(other, count, self.at)
+        if not data:
+            raise OSError("the file that was gone round is shorter than it was")
+        write_all(self.fd, memoryview(data), self.at)
+        return len(data)
+
+    async def _write_all(self, pieces: AsyncIterator[bytes]) -> None:
+        writer = Writer(
+            self.fd,
+            self.at,
+            self._check,
+            self._tools.disk,
+            self._tools.hashing,
+            written=self._advance,
+            wrote_back=self._write_back,
+        )
         try:
-            await in_thread(self._tools.workers, write_all, self.fd, data, at)
-        except OSError as error:
-            raise DiskFailed("write", error) from error
+            async for piece in pieces:
+                self._stop_if_gone_round()
+                await writer.put(piece)
+            await writer.flush()
         finally:
-            # Threads take their calls in order, so this one never waits for a call that is queued behind it.
-            await in_thread(self._tools.workers, digested.result)
-        self.progress.advance(at + len(piece))
+            await writer.stop()
 
-    def _update(self, data: memoryview) -> None:
-        self._summer.update(data)
-        if self._hash is not None:
-            self._hash.update(data)
+    def _advance(self, at: int) -> None:
+        self.at = at
+        if not self._progress.has_ended:  # readers may have been sent away from a disk that hangs
+            self._progress.advance(at)
+            self._rate.sample(time.monotonic(), self._progress.watermark)
 
+    def _write_back(self, at: int) -> None:
+        if self._is_large and at - self._written_back >= _WRITE_BACK_BYTES:
+            # One pass over a large image must not push the others out of memory, nor end in minutes of fsync.
+            os.fdatasync(self.fd)
+            os.posix_fadvise(self.fd, 0, max(0, at - _WRITE_BACK_BYTES), os.POSIX_FADV_DONTNEED)
+            self._written_back = at
 
-async def limit_idle(chunks: AsyncIterator[bytes], idle_s: float) -> AsyncGenerator[bytes]:
-    """The same chunks; raises Stalled when none comes for `idle_s`."""
-    while True:
-        try:
-            async with asyncio.timeout(idle_s):
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise Stalled(idle_s) from error
-        yield chunk
+    def _stop_if_gone_round(self) -> None:
+        if look(self.fd).mark is Mark.LEFT:
+            raise GoneRound(f"the fill of {self.blob.key} showed no life for too long: another process goes on")

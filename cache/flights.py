@@ -1,15 +1,34 @@
-"""The fills that run now, one per key, and their lives from promise to entry."""
+"""The blobs that this worker has open, one flight each, and their lives from the first look to the last reader."""
 
 import asyncio
+import contextlib
+import os
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import structlog
 
-from cache.errors import Abandoned, CacheError, CacheFull
+from cache.disk import Claim, Folder, Role
+from cache.errors import (
+    Abandoned,
+    CacheError,
+    CacheFull,
+    CacheUnusable,
+    DigestMismatch,
+    FillFailed,
+    GoneRound,
+    NotWorthAFill,
+)
+from cache.files import Mark, look, stop_filling
 from cache.fill import Fill, FillTools
+from cache.flight import Flight, Part
+from cache.follow import Ending, follow
 from cache.ledger import Ledger
+from cache.threads import DiskThreads
 from cache.types import Blob, CacheConfig, Source
 from metrics import Instruments
 
@@ -17,101 +36,234 @@ log = structlog.get_logger(__name__)
 
 
 class Flights:
-    """Owns the fills' tasks. Leaving the context ends those that still run; what they had written goes."""
+    """Owns the flights' tasks. Leaving the context ends those that still run; what they had written goes."""
 
     def __init__(self, config: CacheConfig, ledger: Ledger, tools: FillTools, instruments: Instruments) -> None:
         self._config, self._ledger, self._tools, self._instruments = config, ledger, tools, instruments
-        self._running: dict[str, tuple[Fill, asyncio.Task[None]]] = {}
+        self._folder: Folder = tools.folder
+        self._disk: DiskThreads = tools.disk
+        self._known: dict[str, Flight] = {}
+        self._tasks: dict[Flight, asyncio.Task[None]] = {}
+        self._filling: dict[Flight, Path] = {}
         self._slots = asyncio.Semaphore(config.fills_max)
-        self._tasks = asyncio.TaskGroup()
+        self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
+        await self._group.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for _, task in self._running.values():
+        for task in self._tasks.values():
             task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
+        await self._group.__aexit__(kind, error, trace)
 
-    def get(self, key: str) -> Fill | None:
-        running = self._running.get(key)
-        return running[0] if running else None
+    def get(self, key: str) -> Flight | None:
+        """The flight that somebody new may join."""
+        flight = self._known.get(key)
+        if flight is not None and not flight.is_current:
+            self._forget(flight)
+            return None
+        return flight
 
-    def start(self, blob: Blob, source: Source) -> Fill:
-        """Begin a fill. There must be none of this key, and no `await` since that was looked up."""
-        assert blob.key not in self._running
-        fill = Fill(blob, source, self._tools)
-        self._running[blob.key] = fill, self._tasks.create_task(self._run(fill))
-        return fill
+    def start(self, blob: Blob, source: Source, *, may_fill: bool) -> Flight:
+        """Begin to look for a blob. There must be no flight of this key, and no `await` since that was looked up."""
+        assert blob.key not in self._known
+        flight = self._known[blob.key] = Flight(blob, source, may_fill=may_fill)
+        self._tasks[flight] = self._group.create_task(self._run(flight))
+        return flight
 
-    def leave(self, fill: Fill) -> None:
-        """A reader goes. By the policy of `cache.on_last_client_gone` the last one ends a fill that still copies."""
-        fill.leave()
-        if fill.readers == 0 and self._config.on_last_client_gone == "cancel" and not fill.progress.has_ended:
-            running = self._running.get(fill.blob.key)
-            if running and running[0] is fill:
-                # Out of the table now, not when its task gets to it: who asks next must not join a dying fill.
-                del self._running[fill.blob.key]
-                running[1].cancel()
+    def leave(self, flight: Flight) -> None:
+        """A reader goes. The last one ends what is of no use without him: by policy also a fill that still copies."""
+        flight.leave()
+        if flight.readers:
+            return
+        task = self._tasks.get(flight)
+        if task is None:
+            self._forget(flight)
+        elif flight.part is not Part.FILLING or (
+            self._config.on_last_client_gone == "cancel" and not flight.progress.has_ended
+        ):
+            # Out of the table now, not when its task gets to it: who asks next must not join a dying flight.
+            self._forget(flight)
+            flight.is_unwanted = True
+            task.cancel()
 
-    async def _run(self, fill: Fill) -> None:
-        """The whole life of a fill. Its failure goes to its own readers, never to its sibling fills."""
-        started = time.monotonic()
-        result = "abandoned"
+    def fail_all(self, error: CacheUnusable) -> None:
+        """The disk hangs: readers of growing files go on past the cache, whatever becomes of the threads."""
+        for flight in self._tasks:
+            flight.progress.fail(error)
+
+    def beat(self, count: int) -> None:
+        """Show followers in other processes that the fills of this one live. Blocks.
+
+        Any change of the time will do: it need not be right, and must not stand still when the clock does.
+        """
+        for path in list(self._filling.values()):
+            with contextlib.suppress(OSError):  # it has just ended
+                os.utime(path, ns=(count, count))
+
+    async def _run(self, flight: Flight) -> None:
+        """The whole life of a flight. Its failure goes to its own readers, never to other flights."""
+        retry = False
+        try:
+            await self._bring(flight)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this flight's readers
+            flight.progress.fail(error)
+            retry = isinstance(error, DigestMismatch) and flight.source.distrust()
+        finally:
+            # Without an await: who looks up now finds either the blob or nothing, never a flight that is over.
+            flight.progress.fail(Abandoned(f"the fill of {flight.blob.key} was ended"))
+            del self._tasks[flight]
+            if flight.readers == 0 or flight.progress.error is not None:
+                self._forget(flight)
+            flight.end()
+        if retry and flight.blob.key not in self._known and self._config.on_last_client_gone == "finish":
+            self.start(flight.blob, flight.source, may_fill=True)
+
+    async def _bring(self, flight: Flight) -> None:
+        """Find the blob, or follow who fills it, or fill it; again whenever the file it hangs on goes away."""
+        while not flight.is_stored:
+            claim = await self._claim(flight)
+            flight.locate(claim)
+            try:
+                if claim.role is Role.READER:
+                    self._read(flight, claim)
+                elif claim.role is Role.FOLLOWER:
+                    await self._follow(flight, claim)
+                else:
+                    await self._fill(flight, claim)
+            except GoneRound:
+                log.warning("fill.gone_round", key=flight.blob.key, watermark_bytes=flight.progress.watermark)
+            finally:
+                if claim.fd != flight.fd:
+                    os.close(claim.fd)
+
+    async def _claim(self, flight: Flight) -> Claim:
+        taken: list[Claim] = []  # by the thread; a cancelled caller finds here what there is to close
+        try:
+            await self._disk("open", self._take, self._folder.find, flight, taken)
+            if not taken:
+                if not flight.may_fill:
+                    raise NotWorthAFill(flight.blob.key)
+                await self._disk("open", self._take, self._folder.claim, flight, taken)
+            return taken.pop()
+        finally:
+            for claim in taken:
+                os.close(claim.fd)
+
+    @staticmethod
+    def _take(look: Callable[[str, int], Claim | None], flight: Flight, taken: list[Claim]) -> None:
+        claim = look(flight.blob.key, flight.size_bytes)
+        if claim is not None:
+            taken.append(claim)
+
+    @staticmethod
+    def _read(flight: Flight, claim: Claim) -> None:
+        flight.switch(claim.fd)
+        flight.read_whole()
+        flight.is_stored = True
+
+    async def _follow(self, flight: Flight, claim: Claim) -> None:
+        ending = await follow(flight, claim, stall_s=self._config.stall_s)
+        if ending is Ending.FAILED:
+            raise FillFailed(f"the fill of {flight.blob.key} in another process failed: its log says why")
+        if ending is Ending.FREED:
+            if await self._disk("open", self._folder.is_growing, claim):
+                await self._take_over(flight, claim, "died")
+            elif look(claim.fd).mark is Mark.WHOLE:
+                flight.part, flight.is_stored = Part.READING, True
+        elif ending is Ending.STALLED:
+            taken: list[Claim] = []
+
+            def supersede(key: str, size_bytes: int) -> Claim | None:
+                return self._folder.supersede(key, size_bytes, claim.path)
+
+            try:
+                await self._disk("open", self._take, supersede, flight, taken)
+                for mine in taken:
+                    await self._take_over(flight, mine, "stalled")
+            finally:
+                for mine in taken:
+                    if mine.fd != flight.fd:
+                        os.close(mine.fd)
+
+    async def _take_over(self, flight: Flight, claim: Claim, reason: str) -> None:
+        size_bytes = os.fstat(claim.fd).st_size
+        log.warning("fill.taken_over", key=flight.blob.key, at_bytes=size_bytes, reason=reason)
+        self._instruments.fill_takeovers.labels(reason).inc()
+        flight.part = Part.FILLING
+        await self._fill(flight, replace(claim, role=Role.FILLER, size_bytes=size_bytes))
+
+    async def _fill(self, flight: Flight, claim: Claim) -> None:
+        self._filling[flight] = claim.path
         try:
             async with self._slots:
-                fill.started.set()
-                await self._fly(fill)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this fill's readers
-            result = "rejected" if isinstance(error, CacheFull) else type(error).__name__
-            fill.progress.fail(error)
-            log.warning(
-                "fill.failed",
-                key=fill.blob.key,
-                written_bytes=fill.progress.written_bytes,
-                size_bytes=fill.size_bytes,
-                error=type(error).__name__,
-                reason=str(error) if isinstance(error, CacheError) else None,
-            )
-        else:
-            result = "finished"
-            took_s = time.monotonic() - started
-            self._instruments.fill_seconds.observe(took_s)
-            log.info("fill.finished", key=fill.blob.key, size_bytes=fill.size_bytes, duration_s=round(took_s, 3))
+                flight.started.set()
+                await self._fly(
+                    flight, Fill(flight.blob, claim, flight.progress, flight.rate, flight.source, self._tools)
+                )
         finally:
-            # Without an await: who looks up now finds either this fill's entry or nothing, never a fill that is over.
-            fill.progress.fail(Abandoned(f"the fill of {fill.blob.key} was ended"))
-            self._forget(fill)
-            fill.end()
-            self._instruments.fills.labels(result).inc()
+            del self._filling[flight]
 
-    async def _fly(self, fill: Fill) -> None:
-        """Promise, copy, publish, enter in the ledger. Whatever happens, no file and no promise is left over."""
-        reservation: int | None = await self._ledger.reserve(fill.blob)
+    async def _fly(self, flight: Flight, fill: Fill) -> None:
+        """Promise, copy, publish, enter in the ledger. Whatever happens, no file and no promise is left over.
+
+        Only when this process stops, the file stays: another one goes on with it, now or at the next start.
+        """
+        name, key, began_s, began_at = fill.path.name, flight.blob.key, time.monotonic(), fill.at
+        result = "abandoned"
         self._instruments.fills_in_flight.inc()
         try:
+            await self._ledger.reserve(name, flight.blob)
+            if flight.fd is not None and flight.fd != fill.fd:
+                await fill.adopt(flight.fd, flight.progress.written_bytes)
+                flight.switch(fill.fd)
             await fill.copy()
             await fill.publish()
-            assert reservation is not None
-            await self._ledger.commit(reservation, fill.blob)
-            reservation = None
-            fill.is_stored = True
+            await self._ledger.commit(name, flight.blob)
+        except GoneRound:
+            result = "gone_round"
+            raise
         except Exception as error:
             # Before the cleaning up, which takes a while: readers learn it now, and who asks next starts anew.
-            fill.progress.fail(error)
-            self._forget(fill)
+            result = "rejected" if isinstance(error, CacheFull) else type(error).__name__
+            if not isinstance(error, CacheUnusable) and flight.progress.written_bytes:
+                with contextlib.suppress(CacheUnusable):
+                    await fill.condemn()
+            flight.progress.fail(error)
+            self._forget(flight)
+            self._tell_failure(flight, error)
             raise
+        else:
+            result = "finished"
+            flight.part, flight.is_stored = Part.READING, True
+            took_s = time.monotonic() - began_s
+            self._instruments.fill_seconds.observe(took_s)
+            log.info("fill.finished", key=key, size_bytes=flight.size_bytes, duration_s=round(took_s, 3))
         finally:
             self._instruments.fills_in_flight.dec()
-            self._instruments.fill_bytes.inc(fill.progress.written_bytes)
-            await fill.discard()
-            if reservation is not None:
-                await self._ledger.release(reservation, None if fill.fd is None else fill.blob.key)
+            self._instruments.fill_bytes.inc(fill.at - began_at)
+            self._instruments.fills.labels(result).inc()
+            if result != "finished" and (result != "abandoned" or flight.is_unwanted):
+                with contextlib.suppress(CacheUnusable):
+                    await fill.retire()
+                await self._ledger.release(name)
+            stop_filling(fill.fd)
 
-    def _forget(self, fill: Fill) -> None:
-        running = self._running.get(fill.blob.key)
-        if running and running[0] is fill:
-            del self._running[fill.blob.key]
+    def _tell_failure(self, flight: Flight, error: Exception) -> None:
+        if isinstance(error, DigestMismatch):
+            self._instruments.digest_mismatches.inc()
+        log.warning(
+            "fill.failed",
+            key=flight.blob.key,
+            written_bytes=flight.progress.written_bytes,
+            size_bytes=flight.size_bytes,
+            error=type(error).__name__,
+            reason=str(error) if isinstance(error, CacheError) else None,
+        )
+
+    def _forget(self, flight: Flight) -> None:
+        if self._known.get(flight.blob.key) is flight:
+            del self._known[flight.blob.key]

@@ -1,10 +1,9 @@
-"""The face of the disk cache: ask for a blob, get a reader. What becomes of a request is decided in `_look_up`."""
+"""The face of the disk cache: ask for a blob, get a reader. What becomes of a request is decided here."""
 
 import asyncio
-import contextlib
 import os
-import sqlite3
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,26 +14,32 @@ from typing import Self
 import structlog
 
 from cache.disk import Folder
-from cache.errors import Abandoned, CacheError, CacheFull, DigestMismatch, DiskFailed
-from cache.fill import Fill, FillTools
+from cache.errors import Abandoned, CacheError, CacheUnusable, DigestMismatch, DiskFailed
+from cache.fill import FillTools
+from cache.flight import Flight, Part
 from cache.flights import Flights
+from cache.housekeeping import Housekeeping, Verdict
 from cache.index import Entry, Usage
 from cache.ledger import Ledger
+from cache.range_policy import Answer, RangeHistory, RangeLimits, decide_when_absent, decide_while_filling
 from cache.reader import Reader
-from cache.threads import in_thread
-from cache.types import Blob, CacheConfig, Outcome, Source
+from cache.threads import DiskThreads, in_thread
+from cache.types import Blob, CacheConfig, Outcome, Source, Span
+from cache.watch import DiskWatch
 from metrics import Instruments
 
 log = structlog.get_logger(__name__)
 
-_HOUSEKEEPING_S = 5.0  # at most so much of the order of use is lost by a kill
-_WORKERS = 16
-_CHECKERS = 2  # apart, since reading back a large entry takes minutes, in which clients must find a free worker
+_DISK_THREADS = 16
+_HASHING_THREADS = 4
+_CHECKERS = 2  # apart, since reading back a large entry takes minutes, in which clients must find a free thread
+_LOCATE_S = 2.0  # a disk that takes longer to open a file is gone round
+_STORED_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filling:
-    """A fill that runs now."""
+    """A fill that runs now, in this process or another one."""
 
     key: str
     size_bytes: int
@@ -42,33 +47,47 @@ class Filling:
 
 
 class ImageCache:
-    """Whole images on disk. Use as an async context: its fills and its threads live exactly as long."""
+    """Whole images on disk. Use as an async context: its flights and its threads live exactly as long.
+
+    Any number of processes may have one on the same folder.
+    """
 
     def __init__(self, config: CacheConfig, instruments: Instruments) -> None:
-        self._config = config
+        self._config, self._instruments = config, instruments
         self._folder = Folder(config.dir)
-        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="cache")
+        self._watch = DiskWatch(instruments)
+        self._threads = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="cache")
+        self._hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="cache-hash")
         self._checkers = ThreadPoolExecutor(_CHECKERS, thread_name_prefix="cache-check")
-        self._ledger = Ledger(self._folder, config.size_max, instruments)
+        self._disk = DiskThreads(self._threads, self._watch)
+        self._ledger = Ledger(self._folder, config, self._watch, instruments)
         tools = FillTools(
             folder=self._folder,
-            workers=self._workers,
+            disk=self._disk,
+            hashing=self._hashing,
             idle_s=config.fill_idle_s,
             verify_digest=config.verify_digest,
+            drop_behind_min_bytes=config.drop_behind_min,
+            resumed=self._count_resume,
         )
         self._flights = Flights(config, self._ledger, tools, instruments)
+        self._housekeeping = Housekeeping(
+            config, self._folder, self._ledger, self._flights, self._watch, self._checkers, instruments
+        )
+        self._limits = RangeLimits(range_wait_s=config.range_wait_s, range_fill_percent=config.range_fill_percent)
+        self._history = RangeHistory()
+        self._range_reads = 0
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Raises UnknownFormat, and OSError if the folder cannot be used."""
+        """Raises UnknownFormat, and DiskFailed if the folder cannot be used."""
         async with AsyncExitStack() as stack:
-            for threads in (self._workers, self._checkers):
+            for threads in (self._threads, self._hashing, self._checkers):
                 stack.callback(threads.shutdown, wait=False)  # nothing runs in them any more
             await self._ledger.open()
             stack.push_async_callback(self._ledger.close)
             await stack.enter_async_context(self._flights)
-            housekeeping = await stack.enter_async_context(asyncio.TaskGroup())
-            stack.callback(housekeeping.create_task(self._housekeep()).cancel)
+            await stack.enter_async_context(self._housekeeping)
             self._stack = stack.pop_all()
         return self
 
@@ -77,38 +96,48 @@ class ImageCache:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
+    def when_lost(self, refetch: Callable[[str], None]) -> None:
+        """Have `refetch` called with the key of whatever should be there and is not: damaged, or left half filled."""
+        self._housekeeping.refetch = refetch
+
     @asynccontextmanager
-    async def open(self, blob: Blob, source: Source, *, start: int = 0) -> AsyncIterator[Reader]:
-        """A reader for `blob`, whose first byte of interest is `start`.
+    async def open(
+        self, blob: Blob, source: Source, *, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[Reader]:
+        """A reader for the bytes of `blob` from `start` up to `stop`, or to its end.
 
         Returns when the source has agreed, so that its refusals (raised here as they are) can still become a status.
         `source` is opened only on a miss or a bypass, once for all who ask for this key at the same time.
         """
-        found = self._look_up(blob, source, start)
-        if not isinstance(found, Reader):
-            fill, outcome = found
-            with self._ledger.lending(blob.key):
-                try:
-                    yield await self._opened(fill, outcome, source)
-                finally:
-                    self._flights.leave(fill)
-        elif found.fd is not None:
-            with self._ledger.lending(blob.key):
-                try:
-                    yield found
-                finally:
-                    os.close(found.fd)
-        else:
-            yield found
+        flight = self._joined(blob, source, start, stop)
+        if flight is None:
+            yield self._reader(blob, Outcome.BYPASS, source, stop=stop)
+            return
+        is_joined = True
+        try:
+            outcome = await self._outcome(flight, Span(start, flight.size_bytes if stop is None else stop))
+            if outcome is not Outcome.BYPASS:
+                yield self._reader(blob, outcome, source, stop=stop, flight=flight)
+                return
+            is_joined = False
+            self._flights.leave(flight)
+            self._range_reads += 1
+            try:
+                yield self._reader(blob, outcome, source, stop=stop)
+            finally:
+                self._range_reads -= 1
+        finally:
+            if is_joined:
+                self._flights.leave(flight)
 
     @asynccontextmanager
-    async def open_local(self, path: Path, blob: Blob) -> AsyncIterator[Reader]:
+    async def open_local(self, path: Path, blob: Blob, source: Source | None = None) -> AsyncIterator[Reader]:
         """A reader for a file of a local store, served in place. Raises OSError if it cannot be opened."""
         fds: list[int] = []
         try:
             # Kept by the thread, so that a cancelled caller still knows what there is to close.
-            await in_thread(self._workers, lambda: fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
-            yield self._reader(blob, Outcome.LOCAL, fd=fds[0])
+            await in_thread(self._threads, lambda: fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
+            yield self._reader(blob, Outcome.LOCAL, source, local_fd=fds[0])
         finally:
             for fd in fds:
                 os.close(fd)
@@ -121,14 +150,17 @@ class ImageCache:
         """
         if self._flights.get(blob.key) is None and await self._holds(blob):
             return
-        fill = self._flights.get(blob.key) or self._flights.start(blob, source)
-        fill.join()
+        flight = self._flights.get(blob.key) or self._flights.start(blob, source, may_fill=True)
+        flight.may_fill = True
+        flight.join()
         try:
-            await fill.ended.wait()
+            await flight.ended.wait()
         finally:
-            self._flights.leave(fill)
-        if not fill.is_stored:
-            raise fill.progress.error or Abandoned(f"{blob.key} could not be made an entry: see the log for the cause")
+            self._flights.leave(flight)
+        if not flight.is_stored:
+            raise flight.progress.error or Abandoned(
+                f"{blob.key} could not be made an entry: see the log for the cause"
+            )
         if not self._config.verify_digest and not await self._holds(blob):
             raise CacheError(f"the bytes that came for {blob.key} do not have its digest")
 
@@ -139,88 +171,133 @@ class ImageCache:
         """
         return await self._ledger.evict(key)
 
+    async def pin(self, key: str, *, pinned: bool) -> bool:
+        """Keep an entry from being evicted for space, or no longer. Whether there is such an entry."""
+        return await self._ledger.pin(key, pinned=pinned)
+
+    async def verify(self, key: str) -> Verdict:
+        """Read an entry back from the disk and compare it with its sums. A damaged one is quarantined and refetched."""
+        return await self._housekeeping.verify(key)
+
     async def entries(self) -> list[Entry]:
         """All entries, the most recently used first."""
         return await self._ledger.entries()
+
+    async def entry(self, key: str) -> Entry | None:
+        return await self._ledger.entry(key)
 
     async def usage(self) -> Usage:
         return await self._ledger.usage()
 
     async def has(self, key: str) -> bool:
-        return await in_thread(self._workers, self._folder.has_entry, key)
+        return await self._disk("open", self._folder.has_entry, key)
 
-    def filling(self, key: str) -> Filling | None:
-        fill = self._flights.get(key)
-        if fill is None:
+    async def filling(self, key: str, size_bytes: int | None = None) -> Filling | None:
+        """A fill of this key, whichever process runs it. `size_bytes` is the image's, for one of another process."""
+        flight = self._flights.get(key)
+        if flight is not None and flight.part in {Part.FILLING, Part.FOLLOWING} and not flight.progress.has_ended:
+            return Filling(key=key, size_bytes=flight.size_bytes, written_bytes=flight.progress.written_bytes)
+        written_bytes = await self._disk("open", self._folder.fill_bytes, key)
+        if written_bytes is None:
             return None
-        return Filling(key=key, size_bytes=fill.size_bytes, written_bytes=fill.progress.written_bytes)
+        return Filling(key=key, size_bytes=size_bytes or written_bytes, written_bytes=written_bytes)
 
-    def _look_up(self, blob: Blob, source: Source, start: int) -> Reader | tuple[Fill, Outcome]:
-        """Hit, join, miss or bypass: decided and, for a miss, started in one step that nobody can see half done.
+    def _joined(self, blob: Blob, source: Source, start: int, stop: int | None) -> Flight | None:
+        """The flight that this request takes part in, begun here if there is none; None: past the cache.
 
-        A range that begins far ahead of what is there reads the source by itself: waiting would take longer.
+        One step that nobody can see half done.
         """
-        bypass = self._reader(blob, Outcome.BYPASS, source=source)
-        if not blob.size_bytes:
-            return bypass
-        fill = self._flights.get(blob.key)
-        if fill is None and (fd := self._open_entry(blob)) is not None:
-            self._ledger.touch(blob.key)
-            return self._reader(blob, Outcome.HIT, fd=fd)
-        written_bytes = fill.progress.written_bytes if fill else 0
-        if start - written_bytes > self._config.range_wait_max:
-            return bypass
-        outcome = Outcome.JOIN if fill else Outcome.MISS
-        fill = fill or self._flights.start(blob, source)
-        fill.join()
-        return fill, outcome
+        if not blob.size_bytes or not self._watch.is_usable:
+            return None
+        span = Span(start, blob.size_bytes if stop is None else stop)
+        flight = self._flights.get(blob.key)
+        may_fill = self._may_fill(blob.key, blob.size_bytes, span)
+        if flight is None:
+            flight = self._flights.start(blob, source, may_fill=may_fill)
+        else:
+            flight.may_fill = flight.may_fill or may_fill
+        flight.join()
+        return flight
 
-    async def _opened(self, fill: Fill, outcome: Outcome, source: Source) -> Reader:
-        """A reader of the fill once its source has agreed; one past the cache if that has no room, no disk, no turn."""
+    def _may_fill(self, key: str, size_bytes: int, span: Span) -> bool:
+        """Whether this request is worth a copy of the whole image, should there be none."""
+        if span.length == size_bytes:
+            return True
+        answer = decide_when_absent(
+            span,
+            self._limits,
+            size_bytes=size_bytes,
+            asked_bytes=self._history.add(key, span, time.monotonic()),
+            is_read_free=self._range_reads < self._config.range_reads_max,
+        )
+        return answer is Answer.FILL
+
+    async def _outcome(self, flight: Flight, span: Span) -> Outcome:
+        """Wait until the flight can serve the span; BYPASS if that takes too long, or the cache has no room, no disk.
+
+        Raises what the source refused.
+        """
+        is_first = flight.readers == 1 and not flight.located.is_set()
         try:
+            async with asyncio.timeout(_LOCATE_S):
+                await flight.located.wait()
+            if self._is_too_far(flight, span):
+                return Outcome.BYPASS
             async with asyncio.timeout(self._config.fill_idle_s):
-                await fill.started.wait()
-            await fill.progress.opened()
-        except (CacheFull, DiskFailed, TimeoutError) as error:
-            log.info("cache.bypassed", key=fill.blob.key, reason=type(error).__name__)
-            return self._reader(fill.blob, Outcome.BYPASS, source=source)
-        assert fill.fd is not None
-        return self._reader(fill.blob, outcome, fd=fill.fd, fill=fill, source=source)
+                await flight.started.wait()
+            is_whole = flight.progress.is_finished
+            await flight.progress.opened()
+        except (CacheUnusable, TimeoutError) as error:
+            log.info("cache.bypassed", key=flight.blob.key, reason=type(error).__name__)
+            return Outcome.BYPASS
+        later = Outcome.HIT if is_whole else Outcome.JOIN
+        outcome = flight.outcome if is_first else later
+        if outcome is Outcome.HIT:
+            self._ledger.touch(flight.blob.key)
+        elif outcome is Outcome.MISS:
+            self._history.forget(flight.blob.key)
+        return outcome
+
+    def _is_too_far(self, flight: Flight, span: Span) -> bool:
+        """Whether a range is better read from the store than waited for, while a fill runs."""
+        if flight.progress.has_ended or not flight.started.is_set():
+            return False
+        answer = decide_while_filling(
+            span,
+            self._limits,
+            watermark_bytes=flight.progress.watermark,
+            rate_bytes_per_s=flight.rate.bytes_per_s(time.monotonic()),
+            is_read_free=self._range_reads < self._config.range_reads_max,
+        )
+        self._instruments.range_reads.labels(answer.name.lower()).inc()
+        return answer is Answer.DIRECT
 
     def _reader(
         self,
         blob: Blob,
         outcome: Outcome,
+        source: Source | None,
         *,
-        fd: int | None = None,
-        fill: Fill | None = None,
-        source: Source | None = None,
+        stop: int | None = None,
+        flight: Flight | None = None,
+        local_fd: int | None = None,
     ) -> Reader:
         return Reader(
             blob=blob,
             outcome=outcome,
-            workers=self._workers,
+            hashing=self._hashing,
             idle_s=self._config.fill_idle_s,
-            fd=fd,
-            progress=fill.progress if fill else None,
             source=source,
+            flight=flight,
+            local_fd=local_fd,
+            stop=stop,
+            drop_behind_min_bytes=self._config.drop_behind_min,
+            resumed=self._count_resume,
+            spoilt=self._housekeeping.suspect,
         )
 
-    def _open_entry(self, blob: Blob) -> int | None:
-        """Descriptor of an entry of the right size. A wrong one is passed over; the fill that follows replaces it."""
-        try:
-            found = self._folder.open_entry(blob.key)
-        except OSError as error:
-            log.warning("entry.unreadable", key=blob.key, error=error.strerror)
-            return None
-        if found is None:
-            return None
-        fd, size_bytes = found
-        if size_bytes != blob.size_bytes:
-            os.close(fd)
-            log.error("entry.wrong_size", key=blob.key, size_bytes=size_bytes, expected_bytes=blob.size_bytes)
-            return None
-        return fd
+    def _count_resume(self, error: Exception) -> None:
+        self._instruments.fill_resumes.labels(type(error).__name__).inc()
 
     async def _holds(self, blob: Blob) -> bool:
         """Whether the entry on disk has the blob's digest, by reading it back. Cancelled, it stops within a moment."""
@@ -246,10 +323,3 @@ class ImageCache:
         log.error("entry.damaged", key=blob.key, reason=str(mismatch))
         await self._ledger.quarantine(blob.key)
         return False
-
-    async def _housekeep(self) -> None:
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING_S)
-            await self._ledger.flush()
-            with contextlib.suppress(sqlite3.Error):  # the gauges are late; whoever needs the ledger gets the error
-                await self._ledger.usage()

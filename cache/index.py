@@ -1,19 +1,19 @@
 """Who was used when, and how much is promised. One short SQLite transaction each.
 
-The folder says what is there; this says who is oldest. A lost row costs recency, never correctness: `reconcile`
-makes the two agree. Order of use is a counter, not a time, so no clock can disturb it. Everything here blocks and
-belongs into the index's own thread.
+The folder says what is there; this says who is oldest. A lost row costs recency, never correctness: `settle` makes the
+two agree. Order of use is a counter, not a time, so no clock can disturb it. Several processes share the file. All of
+it blocks and belongs into the index's own thread.
 """
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cache.disk import Found, charge_bytes
-from cache.lru import Candidate, choose_victims
+from cache.lru import Candidate
 from cache.types import Blob, Digest
 
 _SCHEMA = """
@@ -27,18 +27,33 @@ CREATE TABLE IF NOT EXISTS entries (
     used_at_s        REAL NOT NULL,
     created_at_s     REAL NOT NULL,
     hits             INTEGER NOT NULL DEFAULT 0,
-    pinned           INTEGER NOT NULL DEFAULT 0,
-    evicting         INTEGER NOT NULL DEFAULT 0
+    pinned           INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used);
-CREATE TABLE IF NOT EXISTS reservations (
-    id           INTEGER PRIMARY KEY,
-    key          TEXT NOT NULL,
-    charge_bytes INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS promises (
+    name             TEXT PRIMARY KEY,
+    key              TEXT NOT NULL,
+    size_bytes       INTEGER NOT NULL,
+    charge_bytes     INTEGER NOT NULL,
+    digest_algorithm TEXT,
+    digest_value     TEXT
 ) STRICT;
+CREATE TABLE IF NOT EXISTS totals (
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    entries    INTEGER NOT NULL,
+    used_bytes INTEGER NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO totals SELECT 1, count(*), coalesce(sum(charge_bytes), 0) FROM entries;
+CREATE TRIGGER IF NOT EXISTS entry_added AFTER INSERT ON entries BEGIN
+    UPDATE totals SET entries = entries + 1, used_bytes = used_bytes + new.charge_bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS entry_removed AFTER DELETE ON entries BEGIN
+    UPDATE totals SET entries = entries - 1, used_bytes = used_bytes - old.charge_bytes;
+END;
 """
 _SELECT = "SELECT key, size_bytes, digest_algorithm, digest_value, hits, used_at_s, created_at_s, pinned FROM entries"
 _NEXT_USE = "(SELECT coalesce(max(used), 0) + 1 FROM entries)"
+_BUSY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,23 +71,34 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Bytes charged against the limit, and how many entries there are."""
+    """Bytes charged against the limit, and how many entries there are.
+
+    `leaving_bytes` lie in files that are out of use and still read, `quarantined_bytes` in damaged ones.
+    """
 
     entries: int
     committed_bytes: int
     reserved_bytes: int
+    leaving_bytes: int = 0
+    quarantined_bytes: int = 0
+
+    @property
+    def charged_bytes(self) -> int:
+        return self.committed_bytes + self.reserved_bytes + self.leaving_bytes + self.quarantined_bytes
 
 
 class Index:
-    """One connection to index.db. Other processes may hold theirs: WAL and a busy time-out see to that."""
+    """One connection to index.db. Other processes hold theirs: WAL and a busy time-out see to that."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        self.path = path
+        self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
+            self._inode = path.stat().st_ino
             self._db.execute("PRAGMA journal_mode = WAL")
-            # A power cut may lose the last touches; it cannot damage the file, and `reconcile` repairs what is missing.
+            # A power cut may lose the last touches; it cannot damage the file, and `settle` repairs what is missing.
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         except BaseException:
             self._db.close()
             raise
@@ -80,53 +106,67 @@ class Index:
     def close(self) -> None:
         self._db.close()
 
-    def reserve(
-        self, key: str, need_bytes: int, limit_bytes: int, lent: Collection[str] = ()
-    ) -> tuple[int, list[Candidate]]:
-        """Promise room and name the entries that must be removed before the first byte is written.
+    @property
+    def is_current(self) -> bool:
+        """False once another process has put a new file in the place of this one, which was damaged."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
-        Returns the reservation's id and the victims; they stay in the ledger until `forget`. An entry that is `lent`
-        is none: its bytes would stay on disk until its readers have ended. Raises CacheFull, and changes nothing then.
+    def promise(self, name: str, blob: Blob, limit_bytes: int, aside_bytes: Callable[[], int]) -> bool:
+        """Promise room to a fill, by the name of its file; whether there was room.
+
+        One that was promised already keeps its row: the fill goes on in other hands. `aside_bytes` are counted besides
+        the rows, and looked at while no row can change: what another process takes out of use is in one or the other.
+        """
+        assert blob.size_bytes is not None
+        charge = charge_bytes(blob.size_bytes)
+        with self._write():
+            if self._db.execute("SELECT 1 FROM promises WHERE name = ?", (name,)).fetchone():
+                return True
+            if self._charged() + aside_bytes() + charge > limit_bytes:
+                return False
+            digest = (blob.digest.algorithm, blob.digest.value) if blob.digest else (None, None)
+            self._db.execute(
+                "INSERT INTO promises VALUES (?, ?, ?, ?, ?, ?)", (name, blob.key, blob.size_bytes, charge, *digest)
+            )
+            return True
+
+    def release(self, name: str, has_fill: Callable[[str], bool]) -> None:
+        """Give back a promise whose fill came to nothing.
+
+        While there is such a file, it stays: another process may have begun anew, and was promised the room already.
         """
         with self._write():
-            usage = self._usage()
-            free = limit_bytes - usage.committed_bytes - usage.reserved_bytes + self._evicting_bytes()
-            rows = self._db.execute("SELECT key, charge_bytes, pinned FROM entries WHERE NOT evicting ORDER BY used")
-            victims = choose_victims(
-                (Candidate(row[0], row[1], bool(row[2]) or row[0] in lent) for row in rows),
-                need_bytes=need_bytes,
-                free_bytes=free,
-                limit_bytes=limit_bytes,
-            )
-            self._db.executemany("UPDATE entries SET evicting = 1 WHERE key = ?", [(victim.key,) for victim in victims])
-            return self.promise(key, need_bytes), victims
+            if not has_fill(name):
+                self._release(name)
 
-    def promise(self, key: str, charge_bytes: int) -> int:
-        """Count these bytes whether there is room or not; `release` takes the id."""
-        cursor = self._db.execute("INSERT INTO reservations (key, charge_bytes) VALUES (?, ?)", (key, charge_bytes))
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
-
-    def release(self, reservation: int) -> None:
-        """Give back a promise whose fill came to nothing."""
-        self._db.execute("DELETE FROM reservations WHERE id = ?", (reservation,))
-
-    def commit(self, reservation: int, blob: Blob) -> None:
-        """Turn a promise into an entry, the most recently used one."""
+    def commit(self, name: str, blob: Blob, entry: Callable[[str], Found | None]) -> None:
+        """Turn a promise into an entry, the most recently used one; into nothing if it has been removed again."""
         assert blob.size_bytes is not None
         with self._write():
-            self.release(reservation)
-            self._insert(blob.key, blob.size_bytes, blob.digest, time.time())
+            self._release(name)
+            if entry(blob.key) is not None:
+                self._insert(blob.key, blob.size_bytes, blob.digest, time.time())
 
-    def forget(self, keys: Iterable[str]) -> None:
-        """Drop the rows of entries whose files are gone."""
-        with self._write():
-            self._db.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys])
+    def candidates(self, young_since_s: float) -> Iterator[Candidate]:
+        """Every entry, in the order in which they have to go: by use, those created since then after all others."""
+        young = (young_since_s, time.time())  # a creation in the future is a clock that was set back: not young
+        for is_young in (False, True):
+            rows = self._db.execute(
+                "SELECT key, charge_bytes, pinned, used_at_s FROM entries"
+                f" WHERE {'' if is_young else 'NOT'} (created_at_s > ? AND created_at_s <= ?) ORDER BY used",
+                young,
+            )
+            for key, charge, pinned, used_at_s in rows:
+                yield Candidate(key, charge, pinned=bool(pinned), is_young=is_young, used_at_s=used_at_s)
 
-    def keep(self, keys: Iterable[str]) -> None:
-        """The files of these victims could not be removed: they count on, and are candidates again."""
+    def forget(self, key: str, has_entry: Callable[[str], bool]) -> None:
+        """Drop the row of an entry whose file is gone, unless another process has published it again meanwhile."""
         with self._write():
-            self._db.executemany("UPDATE entries SET evicting = 0 WHERE key = ?", [(key,) for key in keys])
+            if not has_entry(key):
+                self._db.execute("DELETE FROM entries WHERE key = ?", (key,))
 
     def touch(self, hits: Mapping[str, int]) -> None:
         """Note uses, in the mapping's order: its last key becomes the most recent."""
@@ -136,39 +176,73 @@ class Index:
                 [(time.time(), count, key) for key, count in hits.items()],
             )
 
+    def pin(self, key: str, *, pinned: bool) -> bool:
+        """Whether there is such an entry."""
+        return self._db.execute("UPDATE entries SET pinned = ? WHERE key = ?", (pinned, key)).rowcount > 0
+
     def entries(self) -> list[Entry]:
         """All entries, the most recently used first."""
-        return [_entry(*row) for row in self._db.execute(f"{_SELECT} WHERE NOT evicting ORDER BY used DESC")]
+        return [_entry(*row) for row in self._db.execute(f"{_SELECT} ORDER BY used DESC")]
 
     def entry(self, key: str) -> Entry | None:
         row = self._db.execute(f"{_SELECT} WHERE key = ?", (key,)).fetchone()
         return _entry(*row) if row else None
 
     def usage(self) -> Usage:
-        return self._usage()
+        entries, committed = self._db.execute("SELECT entries, used_bytes FROM totals").fetchone()
+        (reserved,) = self._db.execute("SELECT coalesce(sum(charge_bytes), 0) FROM promises").fetchone()
+        return Usage(entries=entries, committed_bytes=committed, reserved_bytes=reserved)
 
-    def reconcile(self, found: Iterable[Found]) -> int:
-        """Make the ledger agree with the folder after a start, and say how many rows were wrong.
+    def settle(self, found: Iterable[Found], again: Callable[[str], Found | None]) -> int:
+        """Make the index agree with the folder, and say how many rows were wrong. May run beside other processes.
 
         Files without a row are whole entries whose row a crash prevented: they are taken in as the oldest ones, by
-        time of writing. Rows without a file, or of another size, go. No fill survives a start: promises go too.
+        time of writing. Rows without a file, or of another size, go. What seems wrong is looked at `again` under the
+        write lock: another process may have published or removed it since the folder was read.
         """
         files = {item.key: item for item in found}
         with self._write():
-            self._db.execute("DELETE FROM reservations")
-            self._db.execute("UPDATE entries SET evicting = 0")
             known = dict(self._db.execute("SELECT key, size_bytes FROM entries"))
-            gone = [key for key, size in known.items() if key not in files or files[key].size_bytes != size]
-            self._db.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in gone])
-            new = [item for item in files.values() if item.key not in known or item.key in gone]
-            for item in sorted(new, key=lambda item: item.modified_s, reverse=True):
-                self._insert(item.key, item.size_bytes, None, item.modified_s, oldest=True)
-        return len(gone) + len(new)
+            suspects = {key for key, size in known.items() if key not in files or files[key].size_bytes != size}
+            new: list[Found] = []
+            wrong = 0
+            for key in suspects | (files.keys() - known.keys()):
+                file = again(key)
+                if file is not None and file.size_bytes == known.get(key):
+                    continue
+                wrong += 1
+                self._db.execute("DELETE FROM entries WHERE key = ?", (key,))
+                new += [file] if file is not None else []
+            for file in sorted(new, key=lambda item: item.modified_s, reverse=True):
+                self._insert(file.key, file.size_bytes, None, file.modified_s, oldest=True)
+        return wrong
+
+    def lost_promises(self, has_fill: Callable[[str], bool], entry: Callable[[str], Found | None]) -> int:
+        """Repair what a process left that died between two steps; how many promises. May run beside others.
+
+        A promise without a file was either published, then the entry gets its row, or came to nothing.
+        """
+        rows = self._db.execute("SELECT name, key, size_bytes, digest_algorithm, digest_value FROM promises").fetchall()
+        lost = [row for row in rows if not has_fill(row[0])]
+        for name, key, size_bytes, algorithm, value in lost:
+            with self._write():
+                if has_fill(name):  # begun anew since
+                    continue
+                file = entry(key)
+                self._release(name)
+                if file is not None and file.size_bytes == size_bytes and self.entry(key) is None:
+                    digest = Digest(algorithm, value) if algorithm and value else None
+                    self._insert(key, size_bytes, digest, time.time())
+        return len(lost)
+
+    def _release(self, name: str) -> None:
+        self._db.execute("DELETE FROM promises WHERE name = ?", (name,))
 
     def _insert(self, key: str, size_bytes: int, digest: Digest | None, at_s: float, *, oldest: bool = False) -> None:
         order = "(SELECT coalesce(min(used), 0) - 1 FROM entries)" if oldest else _NEXT_USE
+        self._db.execute("DELETE FROM entries WHERE key = ?", (key,))  # a REPLACE would not run the trigger
         self._db.execute(
-            "INSERT OR REPLACE INTO entries"
+            "INSERT INTO entries"
             " (key, size_bytes, charge_bytes, digest_algorithm, digest_value, used, used_at_s, created_at_s)"
             f" VALUES (?, ?, ?, ?, ?, {order}, ?, ?)",
             (
@@ -182,17 +256,9 @@ class Index:
             ),
         )
 
-    def _usage(self) -> Usage:
-        entries, committed = self._db.execute(
-            "SELECT count(*), coalesce(sum(charge_bytes), 0) FROM entries",
-        ).fetchone()
-        (reserved,) = self._db.execute("SELECT coalesce(sum(charge_bytes), 0) FROM reservations").fetchone()
-        return Usage(entries=entries, committed_bytes=committed, reserved_bytes=reserved)
-
-    def _evicting_bytes(self) -> int:
-        (evicting,) = self._db.execute("SELECT coalesce(sum(charge_bytes), 0) FROM entries WHERE evicting").fetchone()
-        assert isinstance(evicting, int)
-        return evicting
+    def _charged(self) -> int:
+        usage = self.usage()
+        return usage.committed_bytes + usage.reserved_bytes
 
     def _write(self) -> AbstractContextManager[None]:
         return _Transaction(self._db)

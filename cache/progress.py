@@ -37,15 +37,26 @@ class Progress:
     def has_ended(self) -> bool:
         return self.state in (State.FINISHED, State.FAILED)
 
+    @property
+    def is_finished(self) -> bool:
+        return self.state is State.FINISHED
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the next change."""
+        return bool(self._waiters)
+
     def open(self) -> None:
-        """The source agreed: readers may send their headers."""
-        assert self.state is State.STARTING
-        self.state = State.FLOWING
-        self._wake()
+        """The source agreed: readers may send their headers. Does nothing later on: a fill may change hands."""
+        if self.state is State.STARTING:
+            self.state = State.FLOWING
+            self._wake()
 
     def advance(self, written_bytes: int) -> None:
         assert self.state is State.FLOWING
         assert self.written_bytes <= written_bytes <= self.size_bytes
+        if written_bytes == self.written_bytes:
+            return
         self.written_bytes = written_bytes
         self.watermark = max(self.watermark, min(written_bytes, self.size_bytes - HELD_BACK_BYTES))
         self._wake()

@@ -1,76 +1,126 @@
 """What a download reads from: a whole entry, a growing file, a local file, or the source itself."""
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from cache.errors import DigestMismatch, WrongSize
-from cache.fill import limit_idle
-from cache.progress import Progress
+from cache.flight import Flight
+from cache.resume import limit_idle, resuming
 from cache.threads import in_thread
-from cache.types import Blob, Digest, Outcome, Source
+from cache.types import Blob, Digest, Outcome, Source, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """One client's view of one blob. With an `fd`, its bytes below `beyond(…)` can be sent by descriptor.
+    """One client's view of one blob. If it `has_file`, its bytes below `beyond(…)` can be sent by `fd`.
 
-    Without one (`Outcome.BYPASS`), or after DiskFailed, `direct` reads the source past the cache. The descriptor is
-    the lender's: it is valid inside the context that gave the reader.
+    Otherwise, and whenever the cache's file fails it, `direct` reads the source past the cache. The descriptor is the
+    lender's: it is valid inside the context that gave the reader, and its number stays when the file is changed.
     """
 
     blob: Blob
     outcome: Outcome
-    workers: ThreadPoolExecutor
+    hashing: ThreadPoolExecutor
     idle_s: float
-    fd: int | None = None
-    progress: Progress | None = None
     source: Source | None = None
+    flight: Flight | None = None
+    local_fd: int | None = None
+    stop: int | None = None
+    drop_behind_min_bytes: int | None = None
+    resumed: Callable[[Exception], None] = lambda _: None
+    spoilt: Callable[[Flight], None] = lambda _: None
+
+    @property
+    def has_file(self) -> bool:
+        return self.local_fd is not None or self.flight is not None
+
+    @property
+    def fd(self) -> int:
+        fd = self.local_fd if self.flight is None else self.flight.fd
+        assert fd is not None
+        return fd
 
     async def beyond(self, offset: int) -> int:
         """Wait until there is a byte at `offset`; return where the readable part ends. Raises what failed the fill."""
         assert self.blob.size_bytes is not None
-        return self.blob.size_bytes if self.progress is None else await self.progress.beyond(offset)
+        return self.blob.size_bytes if self.flight is None else await self.flight.progress.beyond(offset)
+
+    @property
+    def can_go_direct(self) -> bool:
+        """Whether there is anything to read past the cache."""
+        return self.source is not None
+
+    def distrust_file(self) -> None:
+        """The file gave an error, or less than it promised: nobody else shall begin to read it."""
+        if self.flight is not None:
+            self.spoilt(self.flight)
+
+    def sent(self, start: int, stop: int) -> None:
+        """Bytes that left. Large images are not kept in memory behind the only client who reads them. Blocks."""
+        flight = self.flight
+        if flight is None or self.drop_behind_min_bytes is None or flight.size_bytes < self.drop_behind_min_bytes:
+            return
+        if flight.readers == 1 and flight.fd is not None:
+            os.posix_fadvise(flight.fd, start, stop - start, os.POSIX_FADV_DONTNEED)
 
     @asynccontextmanager
     async def direct(self, offset: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
         """The source's bytes from `offset` on, with the promises of a fill: whole, timely and, from 0 on, digested.
 
+        Where only a part is wanted, only that is asked for. A source that breaks is read on elsewhere, or again.
         Entering waits for the source's answer and raises its errors. Iterating raises WrongSize, Stalled and
         DigestMismatch, always before the last piece is given.
         """
         assert self.source is not None
+        size_bytes = self.blob.size_bytes
         async with AsyncExitStack() as stack:
-            source = await stack.enter_async_context(self.source(offset))
-            timely = await stack.enter_async_context(aclosing(limit_idle(source, self.idle_s)))
-            chunks = await stack.enter_async_context(aclosing(_exact(timely, self.blob, offset)))
-            if offset == 0 and self.blob.digest is not None:
-                digested = _digested(chunks, self.blob.key, self.blob.digest, self.workers)
+            if size_bytes is None:
+                opened = await stack.enter_async_context(self.source(offset))
+                chunks: AsyncIterator[bytes] = await stack.enter_async_context(
+                    aclosing(limit_idle(opened, self.idle_s))
+                )
+            else:
+                stop = size_bytes if self.stop is None else self.stop
+                chunks = await stack.enter_async_context(
+                    resuming(
+                        self.source,
+                        self.blob.key,
+                        Span(offset, stop),
+                        is_to_end=stop == size_bytes,
+                        idle_s=self.idle_s,
+                        resumed=self.resumed,
+                    )
+                )
+                chunks = await stack.enter_async_context(aclosing(_exact(chunks, self.blob.key, offset, stop)))
+            if offset == 0 and self.blob.digest is not None and self.stop in {None, size_bytes}:
+                digested = _digested(chunks, self.blob.key, self.blob.digest, self.hashing)
                 chunks = await stack.enter_async_context(aclosing(digested))
             yield chunks
 
 
-async def _exact(chunks: AsyncIterator[bytes], blob: Blob, offset: int) -> AsyncGenerator[bytes]:
+async def _exact(chunks: AsyncIterator[bytes], key: str, offset: int, stop: int) -> AsyncGenerator[bytes]:
     """The same chunks, one late: raises WrongSize at an end that comes too early or not in time."""
     at = offset
     held = b""
     async for chunk in chunks:
         at += len(chunk)
-        if blob.size_bytes is not None and at > blob.size_bytes:
-            raise WrongSize(blob.key, blob.size_bytes, at)
+        if at > stop:
+            raise WrongSize(key, stop, at)
         if held:
             yield held
         held = chunk
-    if blob.size_bytes is not None and at != blob.size_bytes:
-        raise WrongSize(blob.key, blob.size_bytes, at)
+    if at != stop:
+        raise WrongSize(key, stop, at)
     if held:
         yield held
 
 
 async def _digested(
-    chunks: AsyncIterator[bytes], key: str, digest: Digest, workers: ThreadPoolExecutor
+    chunks: AsyncIterator[bytes], key: str, digest: Digest, hashing: ThreadPoolExecutor
 ) -> AsyncGenerator[bytes]:
     """The same chunks, one late, so that the last one leaves only when the digest is right."""
     state = hashlib.new(digest.algorithm, usedforsecurity=False)
@@ -78,7 +128,7 @@ async def _digested(
     async for chunk in chunks:
         if held:
             yield held
-        await in_thread(workers, state.update, chunk)
+        await in_thread(hashing, state.update, chunk)
         held = chunk
     if state.hexdigest() != digest.value:
         raise DigestMismatch(key, digest.algorithm, digest.value, state.hexdigest())

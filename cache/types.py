@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
-from pydantic import BaseModel, ByteSize, Field
+from pydantic import BaseModel, ByteSize, Field, model_validator
 
 MIB = 1024 * 1024
 _SAFE_KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{1,127}")
@@ -21,9 +21,26 @@ class CacheConfig(BaseModel, frozen=True, extra="forbid"):
     size_max: ByteSize = Field(default=ByteSize(20 * 1024 * MIB), gt=0)
     fills_max: int = Field(default=64, ge=1)
     fill_idle_s: float = Field(default=30.0, gt=0)
+    stall_s: float = Field(default=10.0, ge=2)
     on_last_client_gone: Literal["finish", "cancel"] = "finish"
     verify_digest: bool = True
-    range_wait_max: ByteSize = Field(default=ByteSize(64 * MIB), ge=0)
+    free_min: ByteSize = Field(default=ByteSize(1024 * MIB), ge=0)
+    evict_from_percent: int = Field(default=90, ge=1, le=100)
+    evict_to_percent: int = Field(default=85, ge=0, le=100)
+    min_age_s: float = Field(default=600.0, ge=0)
+    range_wait_s: float = Field(default=1.0, ge=0)
+    range_reads_max: int = Field(default=16, ge=0)
+    range_fill_percent: int = Field(default=25, ge=0, le=100)
+    prewarms_max: int = Field(default=2, ge=1)
+    scrub_rate_max: ByteSize = Field(default=ByteSize(16 * MIB), ge=0)
+    scrub_interval_s: float = Field(default=86400.0, gt=0)
+    drop_behind_min: ByteSize = Field(default=ByteSize(4096 * MIB), ge=0)
+
+    @model_validator(mode="after")
+    def _stops_below_its_start(self) -> Self:
+        if self.evict_to_percent > self.evict_from_percent:
+            raise ValueError("expected evict_to_percent to be at most evict_from_percent")
+        return self
 
 
 class Outcome(StrEnum):
@@ -73,6 +90,13 @@ class Span:
 
 
 class Source(Protocol):
-    """Opens the bytes of one blob from `offset` on. Handed over by whoever knows the stores."""
+    """Where the bytes of one blob are had. Handed over by whoever knows the stores.
 
-    def __call__(self, offset: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]: ...
+    Made for one fill or one reader: it remembers which place disappointed, and asks another first the next time.
+    """
+
+    def __call__(self, offset: int, stop: int | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open the bytes from `offset` up to `stop`, or to the end. Entering means that a store has agreed."""
+
+    def distrust(self) -> bool:
+        """The bytes that came last were not the blob's. Whether there is another place, to be asked the next time."""

@@ -75,6 +75,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     upstream.Denied: HTTPStatus.SERVICE_UNAVAILABLE,
     upstream.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     upstream.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    upstream.Unproved: HTTPStatus.SERVICE_UNAVAILABLE,
     upstream.Duplicate: HTTPStatus.CONFLICT,
     upstream.Conflict: HTTPStatus.CONFLICT,
     upstream.Invalid: HTTPStatus.BAD_REQUEST,

@@ -15,11 +15,12 @@ def parse(headers: Mapping[str, str], size_bytes: int) -> Span | None:
 
     Range wins over Content-Range, which Glance still accepts in requests of old clients. A last position beyond the
     end is cut to the end, and so is a suffix longer than the image. What follows a readable range is passed over.
+    With If-Range a Range is passed over, whatever it says: no answer of ours names a validator, so none can match.
     Raises BadRequest for several ranges, RangeNotSatisfiable for a range that cannot be read or lies outside.
-    Source: RFC 9110, section 14.2; glance/common/wsgi.py, get_range_from_request.
+    Source: RFC 9110, sections 13.1.5 and 14.2; glance/common/wsgi.py, get_range_from_request.
     """
     if (asked := headers.get("Range")) is not None:
-        return _from_range(asked, size_bytes)
+        return None if "If-Range" in headers else _from_range(asked, size_bytes)
     if (legacy := headers.get("Content-Range")) is not None:
         return _from_content_range(legacy, size_bytes)
     return None

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from cache import ImageCache, TokenCache
+from cache import ImageCache, Prewarmer, Queue, TokenCache
 from metrics import Instruments, watch_loop_lag
 from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthentication
 from proxy.config import Config
 from proxy.policy import Policy
-from proxy.prewarm import Prewarmer
+from proxy.prewarm import resolve
 from proxy.transfer import Sender
 from upstream.errors import Unauthenticated
 from upstream.identity import Keystone
@@ -41,8 +42,15 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         policy = await asyncio.to_thread(Policy, config.api.policy_file)
         registry = await stack.enter_async_context(open_registry(config.registry))
         stores = await stack.enter_async_context(open_stores(config.stores, instruments))
-        cache = await stack.enter_async_context(ImageCache(config.cache, instruments))
-        prewarmer = await stack.enter_async_context(Prewarmer(cache))
+        cache = ImageCache(config.cache, instruments)
+        prewarmer = Prewarmer(
+            cache,
+            Queue(config.cache.dir),
+            partial(resolve, registry, stores),
+            prewarms_max=config.cache.prewarms_max,
+        )
+        await stack.enter_async_context(cache)
+        await stack.enter_async_context(prewarmer)
         authenticator = await _open_authenticator(config, policy, instruments, stack)
         sender = Sender(
             instruments,

@@ -1,23 +1,24 @@
 """/v2/cache: which images lie in this Glint's disk cache, and what an operator may do about it.
 
-Glance has `GET`, `DELETE /v2/cache` and `PUT`, `DELETE /v2/cache/{id}`. Two resources are Glint's own, both under the
-policy rule `cache_list`: `GET /v2/cache/{id}` tells how far one image is, `GET /v2/cache/usage` how full the cache is.
+Glance has `GET`, `DELETE /v2/cache` and `PUT`, `DELETE /v2/cache/{id}`. The others are Glint's own. Those that only
+look stand under the policy rule `cache_list`: `GET /v2/cache/{id}` tells how far one image is, `GET /v2/cache/usage`
+how full the cache is, `GET /v2/cache/pins` what is never evicted for room. Those that decide what stays, or make the
+disk work, stand under `cache_image`, as asking for an image does: `PUT`, `DELETE /v2/cache/{id}/pin` and
+`POST /v2/cache/{id}/verify`.
 Source: glance/api/v2/cached_images.py.
 """
 
 import json
 from dataclasses import asdict
-from functools import partial
 from http import HTTPStatus
 
 from aiohttp import web
 
-from cache import Entry
+from cache import CacheState, CacheStatus, Entry, Verdict
 from proxy.api import access
 from proxy.api.call import Call, empty_response, json_response
-from proxy.api.downloads import active_locations, blob_of
-from proxy.errors import BadRequest
-from proxy.prewarm import CacheState, CacheStatus
+from proxy.errors import BadRequest, StateConflict
+from proxy.prewarm import needs_nothing
 from upstream.errors import NotFound
 from upstream.types import Image, Status
 
@@ -28,7 +29,7 @@ async def index(call: Call) -> web.StreamResponse:
     call.services.policy.enforce("cache_list", call.context, {})
     entries = sorted(await call.services.cache.entries(), key=lambda entry: entry.key)
     cached = {entry.key for entry in entries}
-    queued = [key for key in call.services.prewarmer.asked if key not in cached]
+    queued = [key for key in await call.services.prewarmer.asked() if key not in cached]
     return json_response({"cached_images": [_view(entry) for entry in entries], "queued_images": queued})
 
 
@@ -39,13 +40,20 @@ async def usage(call: Call) -> web.StreamResponse:
     return json_response(asdict(found) | {"limit_bytes": call.services.config.cache.size_max})
 
 
+async def pins(call: Call) -> web.StreamResponse:
+    """The ids of the images whose entries are never evicted for room."""
+    call.services.policy.enforce("cache_list", call.context, {})
+    pinned = sorted(entry.key for entry in await call.services.cache.entries() if entry.pinned)
+    return json_response({"pinned_images": pinned})
+
+
 async def show(call: Call) -> web.StreamResponse:
     """Where the bytes of one image are. An entry whose image is deleted is shown as well."""
     image = await _image_or_none(call)
     if image is None:
         call.services.policy.enforce("cache_list", call.context, {})
         entry = await _entry(call)
-        status = CacheStatus(state=CacheState.CACHED, present_bytes=entry.size_bytes, size_bytes=entry.size_bytes)
+        status = await call.services.prewarmer.status(entry.key, entry.size_bytes)
     else:
         access.enforce(call, "cache_list", image)
         status = await _status(call, image)
@@ -60,9 +68,8 @@ async def ask(call: Call) -> web.StreamResponse:
         raise BadRequest(f"Only images with status active can be cached; image {image.id} is {image.status}.")
     if image.size_bytes is None:
         raise BadRequest(f"The size of image {image.id} is not known, so it cannot be cached.")
-    if not await _needs_nothing(call, image):
-        source = partial(call.services.stores.read, active_locations(image))
-        call.services.prewarmer.ask(blob_of(image), source)
+    if not await needs_nothing(call.services.stores, image):
+        await call.services.prewarmer.ask(image.id)
     return empty_response(HTTPStatus.ACCEPTED)
 
 
@@ -70,7 +77,7 @@ async def delete(call: Call) -> web.StreamResponse:
     """204, also for an image that is not cached; whoever is reading the entry finishes."""
     call.services.policy.enforce("cache_delete", call.context, {})
     image = await _image_or_none(call)
-    dropped = call.services.prewarmer.drop(call.image_id)
+    dropped = await call.services.prewarmer.drop(call.image_id)
     freed_bytes = await call.services.cache.evict(call.image_id)
     if image is None and freed_bytes is None and not dropped:
         raise NotFound("image", call.image_id)
@@ -84,25 +91,63 @@ async def clear(call: Call) -> web.StreamResponse:
     if target not in {"", "cache", "queue"}:
         raise BadRequest(f"If provided {_TARGET} must be 'cache', 'queue' or empty string, got {json.dumps(target)}.")
     if target != "cache":
-        for key in call.services.prewarmer.asked:
-            call.services.prewarmer.drop(key)
+        await call.services.prewarmer.clear()
     if target != "queue":
         for entry in await call.services.cache.entries():
             await call.services.cache.evict(entry.key)
     return empty_response()
 
 
+async def pin(call: Call) -> web.StreamResponse:
+    """204: the entry is not evicted for room until it is unpinned. 409 if the image is not cached."""
+    await _enforce_on_entry(call)
+    if not await call.services.cache.pin(call.image_id, pinned=True):
+        raise StateConflict(
+            f"Image {call.image_id} is not in the cache, so it cannot be pinned. Have it cached first: "
+            f"PUT /v2/cache/{call.image_id}, or `glint prewarm --pin {call.image_id}`."
+        )
+    return empty_response()
+
+
+async def unpin(call: Call) -> web.StreamResponse:
+    """204, also for an image that is not pinned or not cached."""
+    await _enforce_on_entry(call)
+    await call.services.cache.pin(call.image_id, pinned=False)
+    return empty_response()
+
+
+async def verify(call: Call) -> web.StreamResponse:
+    """200 when the entry was read back from the disk and compared with its sums, which for a large one takes minutes.
+
+    A damaged one is out of service by then, and fetched anew if its image is still there.
+    """
+    image = await _enforce_on_entry(call)
+    verdict = await call.services.cache.verify(call.image_id)
+    is_refetched = verdict is Verdict.DAMAGED and image is not None and image.status is Status.ACTIVE
+    if is_refetched:
+        await call.services.prewarmer.ask(call.image_id)
+    return json_response({"image_id": call.image_id, "verdict": verdict, "refetched": is_refetched})
+
+
+async def _enforce_on_entry(call: Call) -> Image | None:
+    """Whether the caller may decide about this image in the cache. None: only an entry of it is left.
+
+    Raises Forbidden, NotFound.
+    """
+    image = await _image_or_none(call)
+    if image is not None:
+        access.enforce(call, "cache_image", image)
+    else:
+        call.services.policy.enforce("cache_image", call.context, {})
+        await _entry(call)
+    return image
+
+
 async def _status(call: Call, image: Image) -> CacheStatus:
-    if await _needs_nothing(call, image):
+    if await needs_nothing(call.services.stores, image):
         size_bytes = image.size_bytes or 0
         return CacheStatus(state=CacheState.LOCAL, present_bytes=size_bytes, size_bytes=size_bytes)
-    return await call.services.prewarmer.status(blob_of(image).key, image.size_bytes)
-
-
-async def _needs_nothing(call: Call, image: Image) -> bool:
-    if image.size_bytes == 0:
-        return True
-    return await call.services.stores.local_path(active_locations(image), image.size_bytes) is not None
+    return await call.services.prewarmer.status(image.id, image.size_bytes)
 
 
 async def _image_or_none(call: Call) -> Image | None:
@@ -113,10 +158,10 @@ async def _image_or_none(call: Call) -> Image | None:
 
 
 async def _entry(call: Call) -> Entry:
-    for entry in await call.services.cache.entries():
-        if entry.key == call.image_id:
-            return entry
-    raise NotFound("image", call.image_id)
+    entry = await call.services.cache.entry(call.image_id)
+    if entry is None:
+        raise NotFound("image", call.image_id)
+    return entry
 
 
 def _view(entry: Entry) -> dict[str, object]:

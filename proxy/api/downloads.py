@@ -3,26 +3,26 @@
 Source of the order of checks: glance/api/v2/image_data.py, ImageDataController.download.
 """
 
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from http import HTTPStatus
 
+import structlog
 from aiohttp import hdrs, web
 
-from cache import Blob, Digest, Reader, Source, Span
+from cache import Blob, Reader, Source, Span
 from proxy import ranges
 from proxy.api import access
 from proxy.api.call import Call
+from proxy.blobs import active_locations, blob_of
 from proxy.errors import BadRequest, Forbidden, RangeNotSatisfiable
 from proxy.services import Services
 from upstream.errors import DataNotFound, Invalid, NotSupported, Unavailable
 from upstream.types import Image, Location, Status
 
+log = structlog.get_logger(__name__)
+
 _UNKNOWN_SIZE = 2**63 - 1
-# Digests of variable length cannot be compared without knowing which length was meant.
-_ALGORITHMS = frozenset(name for name in hashlib.algorithms_available if not name.startswith("shake"))
 
 
 async def download(call: Call) -> web.StreamResponse:
@@ -35,72 +35,71 @@ async def download(call: Call) -> web.StreamResponse:
     if not active_locations(image):
         raise DataNotFound("the image")
     part = _asked(call.request, image)
+    if part is not None:
+        try:
+            async with open_image(call.services, image, part=part, preferred=preferred) as reader:
+                return await _send(call, image, reader, part)
+        except NotSupported:
+            log.info("download.needs_a_fill", key=image.id)  # no store can give a part: it is had from the whole
+    async with open_image(call.services, image, preferred=preferred) as reader:
+        return await _send(call, image, reader, part)
+
+
+async def _send(call: Call, image: Image, reader: Reader, part: Span | None) -> web.StreamResponse:
     span = part or Span(0, _UNKNOWN_SIZE if image.size_bytes is None else image.size_bytes)
-    async with open_image(call.services, image, start=span.start, preferred=preferred) as reader:
-        response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
-        response.content_type = "application/octet-stream"
-        if image.checksum:
-            response.headers[hdrs.CONTENT_MD5] = image.checksum  # hex and of the whole image, as Glance has it
-        if image.size_bytes is not None:
-            response.content_length = span.length
-        if part:
-            response.headers[hdrs.CONTENT_RANGE] = f"bytes {part.start}-{part.stop - 1}/{image.size_bytes}"
-        return await call.services.sender.send(call.request, response, reader, span)
+    response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
+    response.content_type = "application/octet-stream"
+    if image.checksum:
+        response.headers[hdrs.CONTENT_MD5] = image.checksum  # hex and of the whole image, as Glance has it
+    if image.size_bytes is not None:
+        response.content_length = span.length
+    if part:
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes {part.start}-{part.stop - 1}/{image.size_bytes}"
+    return await call.services.sender.send(call.request, response, reader, span)
 
 
 @asynccontextmanager
 async def open_image(
-    services: Services, image: Image, *, start: int = 0, preferred: Sequence[str] = ()
+    services: Services, image: Image, *, part: Span | None = None, preferred: Sequence[str] = ()
 ) -> AsyncIterator[Reader]:
     """A reader for the image's bytes: in place if they lie in a local store, else through the cache.
 
     A fill that this starts asks the `preferred` stores first; where nothing has to be read, nothing is preferred.
 
-    Raises what the stores raise: DataNotFound, Denied, Unavailable.
+    Raises what the stores raise, also of a reader that opens them later: DataNotFound, Denied, Unavailable; and where
+    a `part` is asked for, NotSupported of a store that cannot read from there.
     """
     blob, locations = blob_of(image), active_locations(image)
+    source = source_of(services, image, preferred)
+    start, stop = (part.start, part.stop) if part else (0, None)
     async with AsyncExitStack() as stack:
-        reader = await _open_local(services, blob, locations, stack)
-        if reader is None:
-            try:
-                reader = await stack.enter_async_context(
-                    services.cache.open(blob, source_of(services, image, preferred), start=start)
-                )
-            except (Invalid, NotSupported) as error:
-                # Of a registered location this is the store's fault, not the request's.
-                raise Unavailable("the image's store", str(error)) from error
-        yield reader
+        reader = await _open_local(services, blob, locations, source, stack)
+        try:
+            if reader is None:
+                reader = await stack.enter_async_context(services.cache.open(blob, source, start=start, stop=stop))
+            yield reader
+        except (Invalid, NotSupported) as error:
+            if part is not None and isinstance(error, NotSupported):
+                raise
+            # Of a registered location this is the store's fault, not the request's.
+            raise Unavailable("the image's store", str(error)) from error
 
 
 async def _open_local(
-    services: Services, blob: Blob, locations: tuple[Location, ...], stack: AsyncExitStack
+    services: Services, blob: Blob, locations: tuple[Location, ...], source: Source, stack: AsyncExitStack
 ) -> Reader | None:
     path = await services.stores.local_path(locations, blob.size_bytes) if blob.size_bytes else None
     if path is None:
         return None
     try:
-        return await stack.enter_async_context(services.cache.open_local(path, blob))
+        return await stack.enter_async_context(services.cache.open_local(path, blob, source))
     except OSError:
         return None  # gone since it was looked at: then as from any other store, whose errors have names
 
 
 def source_of(services: Services, image: Image, preferred: Sequence[str] = ()) -> Source:
     """What a fill of the image reads: its locations, the preferred stores first, then the heaviest."""
-    return partial(services.stores.read, active_locations(image), preferred=preferred)
-
-
-def active_locations(image: Image) -> tuple[Location, ...]:
-    return tuple(location for location in image.locations if location.status == "active")
-
-
-def blob_of(image: Image) -> Blob:
-    """The image as the cache knows it: its id stands for its bytes, which never change."""
-    digest = None
-    if image.os_hash_value and image.os_hash_algo in _ALGORITHMS:
-        digest = Digest(image.os_hash_algo, image.os_hash_value.lower())
-    elif image.checksum:
-        digest = Digest("md5", image.checksum.lower())
-    return Blob(key=image.id, size_bytes=image.size_bytes, digest=digest)
+    return services.stores.source(active_locations(image), image.size_bytes, preferred)
 
 
 def _preferred_stores(call: Call, image: Image) -> tuple[str, ...]:
@@ -119,6 +118,8 @@ def _preferred_stores(call: Call, image: Image) -> tuple[str, ...]:
 def _asked(request: web.Request, image: Image) -> Span | None:
     if image.size_bytes is not None:
         return ranges.parse(request.headers, image.size_bytes)
+    if hdrs.RANGE in request.headers and hdrs.IF_RANGE in request.headers:
+        return None
     if hdrs.RANGE in request.headers or hdrs.CONTENT_RANGE in request.headers:
         raise RangeNotSatisfiable("The size of this image is not known, so no part of it can be named.")
     return None

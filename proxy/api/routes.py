@@ -76,9 +76,13 @@ ROUTES: Sequence[Route] = (
     Route(GET, "/v2/cache", cached_images.index, no_body=True),
     Route(DELETE, "/v2/cache", cached_images.clear, mutates=True),
     Route(GET, "/v2/cache/usage", cached_images.usage, no_body=True),
+    Route(GET, "/v2/cache/pins", cached_images.pins, no_body=True),
     Route(GET, CACHED, cached_images.show, no_body=True),
     Route(PUT, CACHED, cached_images.ask, mutates=True),
     Route(DELETE, CACHED, cached_images.delete, mutates=True),
+    Route(PUT, f"{CACHED}/pin", cached_images.pin, no_body=True, mutates=True),
+    Route(DELETE, f"{CACHED}/pin", cached_images.unpin, no_body=True, mutates=True),
+    Route(POST, f"{CACHED}/verify", cached_images.verify, no_body=True, mutates=True),
 )
 
 

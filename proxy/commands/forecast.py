@@ -6,10 +6,9 @@ from enum import StrEnum
 
 import typer
 
-from cache import charge_bytes
+from cache import CacheState, CacheStatus, charge_bytes
 from proxy.commands.node import CacheUsage, ImageInfo, Node
 from proxy.commands.text import plural, size_text
-from proxy.prewarm import CacheState, CacheStatus
 
 
 class Room(StrEnum):

@@ -3,7 +3,7 @@
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,10 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 
+from cache import CacheState, CacheStatus, Proof, Verdict
 from proxy.commands.errors import NoAnswer, Refused
 from proxy.commands.login import TOKEN_NEEDED, find_token, trusted
 from proxy.config import Config, ServerConfig
-from proxy.prewarm import CacheState, CacheStatus, Proof
 
 _ANSWER_S = 60.0
 _CONNECT_S = 5.0
@@ -45,6 +45,15 @@ class CachedImage:
     hits: int
     used_at_s: float
     created_at_s: float
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What an entry was found to be. `refetched`: it was damaged, and a service brings it in again."""
+
+    verdict: Verdict
+    refetched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +62,13 @@ class CacheUsage:
     committed_bytes: int
     reserved_bytes: int
     limit_bytes: int
+    leaving_bytes: int = 0
+    quarantined_bytes: int = 0
 
     @property
     def free_bytes(self) -> int:
-        return max(0, self.limit_bytes - self.committed_bytes - self.reserved_bytes)
+        """Damaged entries are kept only as long as nothing else needs their room."""
+        return max(0, self.limit_bytes - self.committed_bytes - self.reserved_bytes - self.leaving_bytes)
 
 
 class Node:
@@ -87,7 +99,7 @@ class Node:
 
     async def entries(self) -> tuple[list[CachedImage], list[str]]:
         """What is cached, the most recently used first, and the ids of what is queued."""
-        document = await self._call("GET", "/v2/cache")
+        document, pins = await self._call("GET", "/v2/cache"), await self._call("GET", "/v2/cache/pins")
         cached = [
             CachedImage(
                 id=row["image_id"],
@@ -95,6 +107,7 @@ class Node:
                 hits=row["hits"],
                 used_at_s=row["last_accessed"],
                 created_at_s=row["last_modified"],
+                pinned=row["image_id"] in pins["pinned_images"],
             )
             for row in document["cached_images"]
         ]
@@ -111,6 +124,7 @@ class Node:
             size_bytes=document["size_bytes"],
             digest=Proof(document["digest"]),
             error=document["error"],
+            pinned=document["pinned"],
         )
 
     async def ask(self, image_id: str) -> None:
@@ -125,11 +139,38 @@ class Node:
             await self._call("DELETE", _cached(image_id))
         return size_bytes
 
-    async def _call(self, method: str, path: str, parameters: Sequence[tuple[str, str]] = ()) -> Any:
+    async def pin(self, image_id: str, *, pinned: bool) -> bool:
+        """False if it is not cached, so that it cannot be pinned."""
+        try:
+            await self._call("PUT" if pinned else "DELETE", f"{_cached(image_id)}/pin")
+        except Refused as error:
+            if error.status == 409:
+                return False
+            raise
+        return True
+
+    async def verify(self, image_id: str, on_read: Callable[[int], None] = lambda _: None) -> Verified:
+        """Returns when the whole entry was read back, however long that takes; nothing is said before."""
+        answer = await self._call("POST", f"{_cached(image_id)}/verify", answer_s=None)
+        return Verified(verdict=Verdict(answer["verdict"]), refetched=answer["refetched"])
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        parameters: Sequence[tuple[str, str]] = (),
+        *,
+        answer_s: float | None = _ANSWER_S,
+    ) -> Any:
         headers = {"Accept": "application/json"} | ({"X-Auth-Token": self._token} if self._token else {})
         try:
             async with self._session.request(
-                method, f"{self.url}{path}", params=list(parameters), headers=headers, allow_redirects=False
+                method,
+                f"{self.url}{path}",
+                params=list(parameters),
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=answer_s, sock_connect=_CONNECT_S),
             ) as answer:
                 body = await answer.read()
                 if answer.status >= 300:
@@ -177,10 +218,9 @@ async def open_nodes(
     service = None if is_open else config.auth.keystone
     token = None if is_open and not urls else await find_token(environment, service)
     async with AsyncExitStack() as stack:
-        timeout = aiohttp.ClientTimeout(total=_ANSWER_S, sock_connect=_CONNECT_S)
         tls = _own_tls(config.server) if not urls else trusted(environment)
         connector = aiohttp.TCPConnector(ssl=tls, limit=0)
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         yield tuple(Node(url, session, token) for url in (urls or [own_url(config.server)]))
 
 

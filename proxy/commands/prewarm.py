@@ -4,10 +4,11 @@ import asyncio
 import json
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import typer
 
+from cache import CacheState, CacheStatus, Proof
 from proxy.commands.errors import CommandFailed, NoAnswer, Refused
 from proxy.commands.forecast import forecast
 from proxy.commands.node import ImageInfo, Node, open_nodes
@@ -15,7 +16,6 @@ from proxy.commands.progress import Display, display
 from proxy.commands.result import Result
 from proxy.commands.selection import Selection, choose
 from proxy.config import Config
-from proxy.prewarm import CacheState, CacheStatus, Proof
 
 _POLL_S = (0.05, 0.1, 0.2, 0.3)  # the last for ever
 _SILENCE_S = 10.0  # a node that is being restarted is waited for so long
@@ -29,6 +29,7 @@ class Options:
     selection: Selection
     nodes: Sequence[str] = ()
     dry_run: bool = False
+    pin: bool = False
     as_json: bool = False
     concurrency: int = 4  # images at once on each node
     timeout_s: float | None = None
@@ -85,6 +86,9 @@ class _Run:
                     was_there = was_there and not was_fetched
                     if (error := _complaint(status)) != _GONE:
                         break
+                if error is None and self._options.pin and status.state is CacheState.CACHED:
+                    status = replace(status, pinned=await self._node.pin(image.id, pinned=True))
+                    error = None if status.pinned else "it was evicted before it could be pinned"
         except TimeoutError:
             error = f"not done after {self._options.timeout_s:g} s; the node goes on with it"
         except CommandFailed as failure:
@@ -128,7 +132,7 @@ def _complaint(status: CacheStatus) -> str | None:
         return None
     if status.state is CacheState.CACHED and status.digest is not Proof.UNVERIFIED:
         return None
-    return _GONE
+    return status.error or _GONE
 
 
 async def _all(verdicts: Iterable[Coroutine[None, None, bool]]) -> bool:

@@ -20,10 +20,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from cache import CacheState, CacheStatus, Proof
 from proxy.commands.node import ImageInfo, Node, short_name
 from proxy.commands.result import Result
 from proxy.commands.text import plural, size_text, span_text
-from proxy.prewarm import CacheState, CacheStatus, Proof
 
 _WORDS = {CacheState.QUEUED: "waiting", CacheState.FILLING: "fetching", CacheState.VERIFYING: "verifying"}
 
@@ -151,6 +151,8 @@ def _outcome(result: Result) -> str:
     if result.status.state is CacheState.LOCAL:
         return f"{size}, lies in a local store and needs no caching"
     proof = "digest verified" if result.status.digest is Proof.VERIFIED else "no digest is registered to compare"
+    if result.status.pinned:
+        proof += ", pinned"
     if result.was_there:
         return f"{size}, was cached, {proof}"
     rate = size_text((result.image.size_bytes or 0) / max(result.duration_s, 1e-6))

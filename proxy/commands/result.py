@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from cache import CacheStatus
 from proxy.commands.node import ImageInfo, Node
-from proxy.prewarm import CacheStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Result:
             "digest": self.status.digest if self.status else None,
             "size_bytes": self.image.size_bytes,
             "present_bytes": self.status.present_bytes if self.status else None,
+            "pinned": bool(self.status and self.status.pinned),
             "fetched": self.error is None and not self.was_there,
             "duration_s": round(self.duration_s, 3),
             "error": self.error,

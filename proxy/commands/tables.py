@@ -14,6 +14,7 @@ from proxy.commands.numbers import Numbers
 from proxy.commands.text import plural, size_text, span_text
 
 _WITHOUT_NAME_COLUMNS = 74  # what the other columns take
+_PINNED_COLUMNS = 8
 _PLAIN_COLUMNS = 1000  # in a file or a pipe nothing is cut off
 
 
@@ -24,7 +25,11 @@ def print_entries(cached: Sequence[CachedImage], queued: Sequence[str], names: M
         console.print("nothing is cached")
         return
     now_s = time.time()
-    table, name_max = _table(), max(8, console.width - _WITHOUT_NAME_COLUMNS)
+    has_pins = any(entry.pinned for entry in cached)
+    taken_columns = _WITHOUT_NAME_COLUMNS + (_PINNED_COLUMNS if has_pins else 0)
+    table, name_max = _table(), max(8, console.width - taken_columns)
+    if has_pins:
+        table.add_column("PINNED")
     for entry in cached:
         table.add_row(
             entry.id,
@@ -33,6 +38,7 @@ def print_entries(cached: Sequence[CachedImage], queued: Sequence[str], names: M
             str(entry.hits),
             f"{span_text(now_s - entry.used_at_s)} ago",
             span_text(now_s - entry.created_at_s),
+            *(["yes" if entry.pinned else ""] if has_pins else []),
         )
     for image_id in queued:
         table.add_row(image_id, _shortened(names.get(image_id, "-"), name_max), "queued", "", "", "")
@@ -62,6 +68,7 @@ def print_one(document: Mapping[str, Any]) -> None:
         "hits": document["hits"],
         "last used": f"{span_text(now_s - used)} ago" if used else None,
         "age": span_text(now_s - created) if created else None,
+        "pinned": "yes" if document["pinned"] else None,
         "failed": document.get("error"),
     }
     _print_lines({name: value for name, value in lines.items() if value is not None})
@@ -73,6 +80,8 @@ def print_stats(usage: CacheUsage, numbers: Numbers | None) -> None:
         "entries": usage.entries,
         "used": f"{size_text(usage.committed_bytes)} ({share:.0%})",
         "reserved": size_text(usage.reserved_bytes),
+        "leaving": f"{size_text(usage.leaving_bytes)}, evicted and still read" if usage.leaving_bytes else None,
+        "quarantine": f"{size_text(usage.quarantined_bytes)}, damaged" if usage.quarantined_bytes else None,
         "free": size_text(usage.free_bytes),
         "limit": size_text(usage.limit_bytes),
     }
@@ -84,7 +93,7 @@ def print_stats(usage: CacheUsage, numbers: Numbers | None) -> None:
             f"{numbers.bypasses} bypass{ratio}",
             "evictions": numbers.evictions,
         }
-    _print_lines(lines)
+    _print_lines({name: value for name, value in lines.items() if value is not None})
 
 
 def _print_lines(lines: Mapping[str, object]) -> None:

@@ -1,4 +1,10 @@
-"""Numbers as people read them."""
+"""Numbers as people read them, and documents as programs do."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import typer
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -26,3 +32,8 @@ def span_text(seconds: float) -> str:
 
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """On a line of its own."""
+    typer.echo(json.dumps(document))

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from cache import DiskFailed, Outcome, Reader, Span
+from cache import CacheUnusable, Outcome, Reader, Span
 from metrics import Instruments
 from proxy.transfer.buffered import Outlet, drain, send_buffered
 from proxy.transfer.sendfile import ClientGone, FileShort, SocketSender, check_congestion_control
@@ -54,7 +54,7 @@ class Sender:
         started = time.monotonic()
         body = _Body(request, response, reader, span, self._instruments, started)
         try:
-            if reader.fd is None:
+            if not reader.has_file:
                 await self._send_direct(body)
             else:
                 await self._send_file(body)
@@ -76,22 +76,27 @@ class Sender:
         try:
             writer = await body.prepare()
             if body.is_plain:
-                await drain(body.transport, writer, idle_s=self._client_idle_s)
-                with SocketSender(
-                    body.transport,
-                    self._cold,
-                    idle_s=self._client_idle_s,
-                    congestion_control=self._congestion_control,
-                ) as socket:
-                    async for stop in body.parts():
-                        await socket.send(body.fd, body.at, stop, body.advance)
+                await self._send_plain(body, writer)
             else:
                 out = Outlet(writer, idle_s=self._client_idle_s)
                 async for stop in body.parts():
                     await send_buffered(out, self._cold, body.fd, body.at, stop, body.advance)
-        except DiskFailed:
-            # The cache lost its disk in mid-body. The store is well: the rest comes from there.
+        except (CacheUnusable, FileShort, OSError) as error:
+            if isinstance(error, ConnectionError) or not body.reader.can_go_direct:
+                raise
+            # The cache lost its disk, or its file, in mid-body. The store is well: the rest comes from there.
+            log.warning("download.went_direct", key=body.reader.blob.key, at_bytes=body.at, error=type(error).__name__)
+            if not isinstance(error, CacheUnusable):
+                body.reader.distrust_file()
             await self._send_direct(body)
+
+    async def _send_plain(self, body: "_Body", writer: AbstractStreamWriter) -> None:
+        await drain(body.transport, writer, idle_s=self._client_idle_s)
+        with SocketSender(
+            body.transport, self._cold, idle_s=self._client_idle_s, congestion_control=self._congestion_control
+        ) as socket:
+            async for stop in body.parts():
+                await socket.send(body.fd, body.at, stop, body.advance)
 
     async def _send_direct(self, body: "_Body") -> None:
         async with body.reader.direct(body.at) as chunks:
@@ -140,7 +145,6 @@ class _Body:
 
     @property
     def fd(self) -> int:
-        assert self.reader.fd is not None
         return self.reader.fd
 
     async def prepare(self) -> AbstractStreamWriter:

@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from cache import in_thread
-
 # One turn of the loop per client sends at most this much, so that many clients share it evenly. The first turns are
 # short, so that the first bytes of many clients who come at once do not wait for each other's bodies.
 _TURN_BYTES = 1024 * 1024
@@ -26,6 +24,8 @@ _PACED_BUFFER_BYTES = 4 * 1024 * 1024
 _FIRST_TURN_BYTES = 256 * 1024
 _PROBE_STEP_BYTES = 2 * 1024 * 1024  # each probe costs 2 us; readahead and reclaim rarely leave smaller holes
 _READ_AHEAD_BYTES = 8 * 1024 * 1024
+_PAGE_BYTES = 4096
+_DISK_S = 10.0  # then whoever can goes on without the disk
 _ALGORITHM_NAME_MAX = 16
 _PROBE = (bytearray(1),)  # what is read into it is never looked at
 # What a filesystem says that cannot answer RWF_NOWAIT; some answer it with nothing read.
@@ -34,6 +34,10 @@ _CANNOT_TELL = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 
 class ClientGone(ConnectionError):
     """The client closed its side, or took no byte for too long."""
+
+
+class DiskSlow(OSError):
+    """The disk did not bring the next bytes in time."""
 
 
 class FileShort(Exception):
@@ -101,8 +105,7 @@ class SocketSender:
                 self._loop.remove_writer(self._socket)
                 self._done = None
             if self._at < self._stop:
-                # The next pages are on disk only. The thread waits for them, so that no other client does.
-                self._sent(await in_thread(self._cold, self._read_and_send, file, self._at, stop))
+                await read_ahead(self._cold, file, self._at, stop)
 
     async def _wait(self, done: asyncio.Future[None]) -> None:
         while not done.done():
@@ -133,20 +136,48 @@ class SocketSender:
         if self._at == self._stop:
             done.set_result(None)
 
-    def _read_and_send(self, file: int, start: int, stop: int) -> int:
-        """In a thread: wait for the disk, send what the socket takes at once."""
-        os.posix_fadvise(file, start, min(_READ_AHEAD_BYTES, stop - start), os.POSIX_FADV_WILLNEED)
-        try:
-            os.pread(file, 1, min(start + _TURN_BYTES, stop) - 1)
-            return _checked(os.sendfile(self._socket, file, start, min(_TURN_BYTES, stop - start)))
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise _translated(error) from error
-
     def _sent(self, count: int) -> None:
         self._at += count
         self._advance(self._at)
+
+
+async def read_ahead(cold: ThreadPoolExecutor, file: int, start: int, stop: int) -> None:
+    """Wait in a thread until the next pages are in memory, so that no other client waits.
+
+    Raises DiskSlow when that takes too long, FileShort, OSError. The thread has a descriptor of its own: one that is
+    given up harms nobody when the disk comes back.
+    """
+    own = os.dup(file)
+    waiting = asyncio.get_running_loop().run_in_executor(cold, _read, own, start, stop)
+    try:
+        async with asyncio.timeout(_DISK_S):
+            await asyncio.shield(waiting)
+    except TimeoutError as error:
+        waiting.add_done_callback(_look_at)
+        raise DiskSlow(f"the disk gave no byte for {_DISK_S:g} s") from error
+    except asyncio.CancelledError:
+        waiting.add_done_callback(_look_at)
+        raise
+
+
+def _look_at(waiting: asyncio.Future[None]) -> None:
+    """So that asyncio does not report an error that nobody waits for any more."""
+    if not waiting.cancelled():
+        waiting.exception()
+
+
+def _read(own: int, start: int, stop: int) -> None:
+    """In a thread: have the disk bring the next pages, and wait for the first of them. Closes the descriptor."""
+    try:
+        os.posix_fadvise(own, start, min(_READ_AHEAD_BYTES, stop - start), os.POSIX_FADV_WILLNEED)
+        if not os.pread(own, 1, min(start + _TURN_BYTES, stop) - 1):
+            raise FileShort("the file ends before the bytes that were promised from it")
+        # The last page came; those before it came with it or are on their way. One that is lost would be asked for
+        # again for ever, so each is touched.
+        for at in range(start, min(start + _TURN_BYTES, stop), _PAGE_BYTES):
+            os.pread(own, 1, at)
+    finally:
+        os.close(own)
 
 
 def is_resident(file: int, start: int, count: int) -> bool:

@@ -13,6 +13,12 @@ def config(tmp_path: Path) -> CacheConfig:
     return CacheConfig(dir=tmp_path / "cache", size_max=64 * MIB, fill_idle_s=2)
 
 
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that breaks is asked again at once."""
+    monkeypatch.setattr("cache.resume.pause_s", lambda _failures, _chance: 0.001)
+
+
 @pytest.fixture
 def instruments() -> Instruments:
     return Instruments()

@@ -18,15 +18,11 @@ CONTENT = Noise(3 * MIB + 17, seed=1)
 BLOB = blob_of(CONTENT)
 
 
-class StoreBroke(Exception):
-    """What a store might raise."""
-
-
 async def read_all(reader: Reader, start: int = 0, stop: int | None = None) -> bytes:
     """What a client would get, by descriptor or past the cache."""
     assert reader.blob.size_bytes is not None
     stop = reader.blob.size_bytes if stop is None else stop
-    if reader.fd is None:
+    if not reader.has_file:
         async with reader.direct(start) as chunks:
             return b"".join([chunk async for chunk in chunks])[: stop - start]
     parts = []

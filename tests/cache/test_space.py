@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from cache import CacheConfig, ImageCache, Outcome
+from cache.sums import SUM_BYTES
 from metrics import Instruments
-from tests.cache.reading import BLOB, CONTENT, StoreBroke, fetch, files_in, read_all
-from tests.cache.sources import GatedSource, blob_of
+from tests.cache.reading import BLOB, CONTENT, fetch, files_in, read_all
+from tests.cache.sources import GatedSource, StoreBroke, blob_of
 from tests.content import MIB, Noise
 
 
@@ -57,8 +58,8 @@ async def test_an_evicted_entry_counts_until_its_last_reader_ends(cache: ImageCa
         async with cache.open(BLOB, source):
             await cache.evict(BLOB.key)
         usage = await cache.usage()
-        assert (usage.entries, usage.committed_bytes, usage.reserved_bytes) == (0, 0, full)
-    assert (await cache.usage()).reserved_bytes == 0
+        assert (usage.entries, usage.committed_bytes, usage.leaving_bytes) == (0, 0, full - SUM_BYTES * 4)
+    assert (await cache.usage()).charged_bytes == 0
 
 
 async def test_a_failed_fill_counts_until_its_last_reader_ends(cache: ImageCache) -> None:
@@ -68,8 +69,9 @@ async def test_a_failed_fill_counts_until_its_last_reader_ends(cache: ImageCache
             await reader.beyond(MIB)
         with pytest.raises(StoreBroke):
             await cache.store(BLOB, source)
-        assert (await cache.usage()).reserved_bytes >= CONTENT.size_bytes
-    assert (await cache.usage()).reserved_bytes == 0
+        usage = await cache.usage()
+        assert (usage.reserved_bytes, usage.leaving_bytes) == (0, MIB)
+    assert (await cache.usage()).charged_bytes == 0
 
 
 async def test_a_client_that_leaves_at_once_leaves_no_promise(config: CacheConfig, instruments: Instruments) -> None:

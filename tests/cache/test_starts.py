@@ -58,16 +58,33 @@ async def test_a_lowered_limit_is_obeyed_at_the_next_start(config: CacheConfig) 
         assert [entry.key for entry in await cache.entries()] == ["image-3", "image-2"]
 
 
-async def test_leftovers_of_a_killed_process_go_at_the_next_start(config: CacheConfig) -> None:
+async def test_leftovers_of_a_power_cut_go_at_the_next_start(config: CacheConfig) -> None:
     async with ImageCache(config, Instruments()):
         pass
-    (config.dir / "fills" / "image-1.0badcafe").write_bytes(b"half")
+    (config.dir / "BOOT").write_text("before a power cut")
+    (config.dir / "fills" / "image-1.1").write_bytes(b"half")
     shard = config.dir / "entries" / "im"
     shard.mkdir()
     (shard / "image-9.sums").write_bytes(b"12345678")
     async with ImageCache(config, Instruments()) as cache:
         assert await cache.entries() == []
     assert files_in(config, "fills") == files_in(config, "entries") == []
+
+
+async def test_leftovers_of_a_killed_process_go_when_nobody_goes_on_with_them(
+    config: CacheConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cache.ledger._ORPHAN_S", 0.5)
+    async with ImageCache(config, Instruments()):
+        pass
+    (config.dir / "fills" / "image-1.1").write_bytes(b"half")
+    lost: list[str] = []
+    async with ImageCache(config, Instruments()) as cache:
+        cache.when_lost(lost.append)
+        async with asyncio.timeout(10):
+            while files_in(config, "fills"):  # noqa: ASYNC110 - the cache has no event for its tests
+                await asyncio.sleep(0.05)
+    assert lost == ["image-1"]
 
 
 async def test_a_folder_of_another_format_is_left_alone(config: CacheConfig) -> None:

@@ -1,5 +1,6 @@
 """One real Glint and one origin for all tests of this folder; each test brings its own images."""
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -71,6 +72,20 @@ class World:
 
     def entry(self, image: Image) -> Path:
         return self.glint.cache_dir / "entries" / image.id[:2] / image.id
+
+    def damage(self, image: Image) -> None:
+        """Flip a bit of the image's entry, as a disk does that decays."""
+        entry = self.entry(image)
+        with entry.open("r+b") as file:
+            file.seek(image.content.size_bytes // 2)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
+
+    def quarantined(self, image: Image) -> list[Path]:
+        """Its entries that were found damaged, without their sums."""
+        folder = self.glint.cache_dir / "quarantine"
+        return [path for path in folder.glob(f"{image.id}*") if path.suffix != ".sums"]
 
     def status(self, image: Image) -> Any:
         return self.glint.get(f"/v2/cache/{image.id}").json

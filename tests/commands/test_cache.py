@@ -9,10 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import app
-from proxy.commands.cache import RUNS, Options
+from proxy.commands.cache import RUNS
 from proxy.commands.errors import CommandFailed, NoAnswer
+from proxy.commands.places import Options
 from proxy.config import Config, load
 from tests.commands.conftest import Image, World
+from tests.commands.terminal import on_terminal
 from tests.origin import MIB
 from tests.peers import Keystone, free_port
 
@@ -116,6 +118,123 @@ def test_clear_takes_everything(world: World, cached: Image, capsys: Captured) -
     assert cache("clear", world.config)
     assert capsys.readouterr().out == f"{world.glint.url}: 1 image evicted, 1.00 MiB freed\n"
     assert not world.is_cached(cached)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_pinned_images_are_marked_in_lists_until_they_are_unpinned(
+    world: World, cached: Image, capsys: Captured, offline: bool
+) -> None:
+    there = Options(images=(cached.id,), offline=offline)
+    assert cache("pin", world.config, there)
+    assert capsys.readouterr().out == f"{cached.id}: pinned\n"
+    assert world.glint.get("/v2/cache/pins").json == {"pinned_images": [cached.id]}
+    assert cache("list", world.config, there)
+    head, row, _ = capsys.readouterr().out.splitlines()
+    assert (head.split()[-1], row.split()[-1]) == ("PINNED", "yes")
+    assert cache("show", world.config, there)
+    assert "\npinned     yes\n" in capsys.readouterr().out
+
+    as_json = Options(images=(cached.id,), offline=offline, as_json=True)
+    assert cache("unpin", world.config, as_json)
+    assert json.loads(capsys.readouterr().out)["pinned"] is False
+    assert cache("list", world.config, as_json)
+    assert json.loads(capsys.readouterr().out)["pinned"] is False
+
+
+def test_pinning_what_is_not_cached_fails_and_says_what_to_do(world: World, cached: Image, capsys: Captured) -> None:
+    absent = world.image()
+    advice = f"`glint prewarm --pin {absent.name}` brings it in and pins it"
+    assert not cache("pin", world.config, Options(images=(absent.name, cached.name, "nobody")))
+    captured = capsys.readouterr()
+    assert captured.out == f"{cached.name}: pinned\n"
+    assert captured.err.splitlines() == [
+        f"glint: {absent.name} is not in the cache at {world.glint.url}; {advice}",
+        "glint: no image has the id or the name 'nobody'",
+    ]
+    assert not cache("unpin", world.config, Options(images=(absent.name,)))
+    assert capsys.readouterr().err == f"glint: {absent.name} is not in the cache at {world.glint.url}\n"
+
+
+def test_verify_says_of_each_image_that_it_is_whole(world: World, cached: Image, capsys: Captured) -> None:
+    assert cache("verify", world.config, Options(images=(cached.name,)))
+    assert capsys.readouterr().out == f"{cached.name}: 1.00 MiB, whole\n"
+    assert cache("verify", world.config, Options(everything=True, offline=True))
+    assert capsys.readouterr().out == f"{cached.id}: 1.00 MiB, whole\n"
+
+
+def test_verify_finds_the_damaged_one_and_a_running_glint_fetches_it_anew(
+    world: World, cached: Image, capsys: Captured
+) -> None:
+    other = world.image()
+    world.glint.get(f"/v2/images/{other.id}/file")
+    world.settle()
+    world.damage(cached)
+    assert not cache("verify", world.config, Options(everything=True))
+    captured = capsys.readouterr()
+    assert f"{other.name} ({other.id}): 1.00 MiB, whole" in captured.out
+    assert captured.err.splitlines() == [
+        f"glint: {cached.name} ({cached.id}): damaged, so it was moved to quarantine/; it is being fetched anew",
+        f"glint: {world.glint.url}: 2 images, 2.00 MiB read, 1 damaged",
+    ]
+    assert len(world.quarantined(cached)) == 1
+    world.settle()
+    assert world.entry(cached).read_bytes() == cached.content.read()
+    assert cache("verify", world.config, Options(everything=True))
+    assert capsys.readouterr().out.endswith("2 images, 2.00 MiB read, all whole\n")
+
+
+def test_verify_on_the_folder_takes_the_damaged_one_out_of_service(
+    world: World, cached: Image, capsys: Captured
+) -> None:
+    world.damage(cached)
+    assert not cache("verify", world.config, Options(images=(cached.id,), offline=True))
+    assert capsys.readouterr().err == (
+        f"glint: {cached.id}: damaged, so it was moved to quarantine/; "
+        "the next download, or `glint prewarm`, fetches it anew\n"
+    )
+    assert len(world.quarantined(cached)) == 1
+    assert world.glint.get(f"/v2/images/{cached.id}/file").content == cached.content.read()
+    assert world.gets(cached) == 2
+
+
+def test_verify_fails_for_what_is_not_there(world: World, cached: Image, capsys: Captured) -> None:
+    absent = world.image()
+    assert not cache("verify", world.config, Options(images=(absent.name, cached.name, "nobody"), as_json=True))
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {
+        "node": world.glint.url,
+        "id": cached.id,
+        "size_bytes": MIB,
+        "verdict": "whole",
+        "refetched": False,
+    }
+    assert captured.err.splitlines() == [
+        f"glint: {absent.name} is not in the cache at {world.glint.url}",
+        "glint: no image has the id or the name 'nobody'",
+    ]
+
+
+def test_verifying_an_empty_cache_finds_nothing_wrong(world: World, capsys: Captured) -> None:
+    assert cache("verify", world.config, Options(everything=True))
+    assert capsys.readouterr().out == f"{world.glint.url}: nothing is cached\n"
+
+
+def test_the_exit_status_of_verify_tells_whether_all_is_whole(world: World, cached: Image) -> None:
+    environment = {"GLINT_CONFIG": str(world.glint.config_path)}
+    assert CliRunner().invoke(app, ["cache", "verify", cached.id], env=environment).exit_code == 0
+    world.damage(cached)
+    assert CliRunner().invoke(app, ["cache", "verify", "--all"], env=environment).exit_code == 1
+    for wrong in (["cache", "verify"], ["cache", "verify", "--all", cached.id]):
+        assert CliRunner().invoke(app, wrong, env=environment).exit_code == 2
+
+
+def test_verify_shows_a_bar_of_bytes_on_a_terminal(world: World, cached: Image) -> None:
+    command = world.glint.command("cache", "verify", "--all")
+    with on_terminal(command, world.glint.environment_of_commands) as terminal:
+        screen = terminal.rest()
+        assert terminal.process.returncode == 0
+    assert "1.0/1.0 MiB" in screen
+    assert f"{cached.name} ({cached.id}): 1.00 MiB, whole" in screen
 
 
 def test_without_a_running_glint_the_folder_answers(world: World, cached: Image, capsys: Captured) -> None:

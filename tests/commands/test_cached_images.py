@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from tests.commands.conftest import World
-from tests.origin import Fault, Gate
+from tests.origin import MIB, Fault, Gate
 from tests.peers import Clients, Keystone
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -38,6 +38,7 @@ def test_an_image_asked_for_is_fetched_listed_and_deleted(world: World) -> None:
         "size_bytes": image.content.size_bytes,
         "digest": "verified",
         "error": None,
+        "pinned": False,
     }
     listed = world.glint.get("/v2/cache").json
     assert [set(row) for row in listed["cached_images"]] == [
@@ -125,6 +126,75 @@ def test_an_entry_whose_image_another_glint_deleted_is_shown_and_can_be_deleted(
     assert not world.entry(image).exists()
 
 
+def test_a_pinned_image_is_named_among_the_pins_until_it_is_unpinned(world: World) -> None:
+    image = world.image()
+    world.glint.request("PUT", f"/v2/cache/{image.id}")
+    wait_for(world, image.id, "cached")
+    pinned = world.glint.request("PUT", f"/v2/cache/{image.id}/pin")
+    assert (pinned.status, pinned.content) == (204, b"")
+    assert world.status(image)["pinned"] is True
+    assert world.glint.get("/v2/cache/pins").json == {"pinned_images": [image.id]}
+
+    for _ in range(2):
+        assert world.glint.request("DELETE", f"/v2/cache/{image.id}/pin").status == 204
+    assert world.status(image)["pinned"] is False
+    assert world.glint.get("/v2/cache/pins").json == {"pinned_images": []}
+
+
+def test_what_is_pinned_is_not_evicted_for_room(world: World) -> None:
+    pinned, *others = [world.image(20 * MIB) for _ in range(4)]
+    for image in (pinned, *others):
+        world.glint.get(f"/v2/images/{image.id}/file")
+        world.settle()
+        if image is pinned:
+            world.glint.request("PUT", f"/v2/cache/{image.id}/pin")
+    assert world.is_cached(pinned)
+    assert not world.is_cached(others[0])
+    assert world.is_cached(others[-1])
+
+
+def test_an_image_that_is_not_cached_cannot_be_pinned_and_it_is_said_what_to_do(world: World) -> None:
+    image = world.image()
+    answer = world.glint.request("PUT", f"/v2/cache/{image.id}/pin")
+    assert answer.status == 409
+    assert f"glint prewarm --pin {image.id}".encode() in answer.content
+    assert world.glint.request("DELETE", f"/v2/cache/{image.id}/pin").status == 204
+
+
+def test_verifying_tells_what_an_entry_is_and_a_damaged_one_is_fetched_anew(world: World) -> None:
+    image = world.image()
+    path = f"/v2/cache/{image.id}/verify"
+    assert world.glint.request("POST", path).json["verdict"] == "absent"
+    world.glint.request("PUT", f"/v2/cache/{image.id}")
+    wait_for(world, image.id, "cached")
+    assert world.glint.request("POST", path).json == {"image_id": image.id, "verdict": "whole", "refetched": False}
+
+    world.damage(image)
+    assert world.glint.request("POST", path).json == {"image_id": image.id, "verdict": "damaged", "refetched": True}
+    assert len(world.quarantined(image)) == 1
+    world.settle()
+    assert world.glint.request("POST", path).json["verdict"] == "whole"
+    assert world.gets(image) == 2
+
+
+def test_a_damaged_entry_whose_image_is_gone_is_not_fetched_anew(world: World) -> None:
+    image = world.image()
+    world.glint.request("PUT", f"/v2/cache/{image.id}")
+    wait_for(world, image.id, "cached")
+    world.damage(image)
+    with closing(sqlite3.connect(world.glint.directory / "registry.db")) as registry, registry:
+        registry.execute("UPDATE images SET deleted = 1, status = 'deleted' WHERE id = ?", (image.id,))
+    answer = world.glint.request("POST", f"/v2/cache/{image.id}/verify")
+    assert answer.json == {"image_id": image.id, "verdict": "damaged", "refetched": False}
+    assert world.glint.request("POST", f"/v2/cache/{image.id}/verify").status == 404
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "pin"), ("DELETE", "pin"), ("POST", "verify")])
+def test_pinning_and_verifying_what_nobody_knows_is_not_found(world: World, method: str, path: str) -> None:
+    assert world.glint.request(method, f"/v2/cache/{UNKNOWN}/{path}").status == 404
+    assert world.glint.request(method, f"/v2/cache/..%2f../{path}").status == 404
+
+
 def test_the_real_clients_queue_and_list(guarded: World, keystone: Keystone, clients: Clients) -> None:
     image = guarded.image(token=keystone.token("admin"))
     admin = keystone.openrc("admin", image_url=guarded.glint.url)
@@ -157,7 +227,18 @@ def test_clearing_something_unknown_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", ""), ("GET", "/usage"), ("DELETE", ""), ("GET", "/{id}"), ("PUT", "/{id}"), ("DELETE", "/{id}")],
+    [
+        ("GET", ""),
+        ("GET", "/usage"),
+        ("GET", "/pins"),
+        ("DELETE", ""),
+        ("GET", "/{id}"),
+        ("PUT", "/{id}"),
+        ("DELETE", "/{id}"),
+        ("PUT", "/{id}/pin"),
+        ("DELETE", "/{id}/pin"),
+        ("POST", "/{id}/verify"),
+    ],
 )
 def test_only_admins_may_use_the_cache(guarded: World, keystone: Keystone, method: str, path: str) -> None:
     image_id = guarded.glint.create(token=keystone.token("demo"))

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import select
 import signal
 import subprocess
 import time
@@ -14,14 +12,15 @@ from typing import Any
 
 import pytest
 
+from cache import CacheState, CacheStatus
 from proxy.commands.errors import CommandFailed
 from proxy.commands.forecast import Room, room_for
 from proxy.commands.node import CacheUsage, ImageInfo
 from proxy.commands.prewarm import Options, run
 from proxy.commands.selection import Selection
 from proxy.config import Config
-from proxy.prewarm import CacheState, CacheStatus
 from tests.commands.conftest import Image, World
+from tests.commands.terminal import on_terminal
 from tests.glint import Glint
 from tests.origin import MIB, Fault, Gate, Origin
 from tests.peers import Keystone, free_port
@@ -128,11 +127,19 @@ def test_json_is_one_document_per_image(world: World, capsys: pytest.CaptureFixt
         "digest": "verified",
         "size_bytes": MIB,
         "present_bytes": MIB,
+        "pinned": False,
         "fetched": True,
         "duration_s": 0,
         "error": None,
     }
     assert (documents[bad.id]["ok"], documents[bad.id]["state"]) == (False, "failed")
+
+
+def test_prewarmed_images_are_pinned_on_request(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    image, local = world.image(), world.glint.upload(b"local")
+    assert prewarm(world.config, options(image.id, local, pin=True))
+    assert any(line.endswith(", digest verified, pinned") for line in capsys.readouterr().out.splitlines())
+    assert world.glint.get("/v2/cache/pins").json == {"pinned_images": [image.id]}
 
 
 def test_an_image_without_data_is_told_as_such(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,30 +235,13 @@ def test_ctrl_c_leaves_the_fills_alone(world: World) -> None:
 def test_a_terminal_gets_progress_bars(world: World) -> None:
     gate = Gate(at=MIB // 2)
     image = world.image(fault=Fault(gate=gate))
-    master, slave = os.openpty()
-    with os.fdopen(master, "rb", buffering=0) as screen:
-        command = subprocess.Popen(
-            world.glint.command("prewarm", image.id),
-            env=world.glint.environment_of_commands | {"TERM": "xterm", "COLUMNS": "120"},
-            stdout=slave,
-            stderr=slave,
-        )
-        os.close(slave)
-        seen = _read_until(screen.fileno(), "0.5/1.0 MiB")
+    with on_terminal(world.glint.command("prewarm", image.id), world.glint.environment_of_commands) as terminal:
+        seen = terminal.read_until("0.5/1.0 MiB")
         assert image.name in seen
         assert "fetching" in seen
         gate.open()
-        assert "digest verified" in _read_until(screen.fileno(), "digest verified")
-        assert command.wait(10) == 0
-
-
-def _read_until(screen: int, text: str) -> str:
-    seen, deadline = "", time.monotonic() + 10
-    while text not in seen:
-        assert time.monotonic() < deadline, seen
-        if select.select([screen], [], [], 0.1)[0]:
-            seen += os.read(screen, 65536).decode(errors="replace")
-    return seen
+        assert "digest verified" in terminal.rest()
+        assert terminal.process.returncode == 0
 
 
 @pytest.mark.parametrize("who", ["token", "password", "service"])

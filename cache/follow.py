@@ -1,0 +1,62 @@
+"""Watching a fill that another process runs, by nothing but its file."""
+
+import asyncio
+from enum import Enum, auto
+
+from cache.disk import Claim
+from cache.files import Mark, become_filler, look
+from cache.flight import Flight
+
+_AWAITED_POLL_S = 0.008
+_IDLE_POLL_S = 0.1
+_LOCK_TRIED_S = 0.1
+
+
+class Ending(Enum):
+    """How following ended."""
+
+    FREED = auto()  # its filler ended, well or not, and its lock is ours
+    FAILED = auto()  # its filler said that the bytes are no good, or will not come
+    LEFT = auto()  # its file is out of use: look again what there is
+    STALLED = auto()  # its filler lives and does nothing
+
+
+async def follow(flight: Flight, claim: Claim, *, stall_s: float) -> Ending:
+    """Let the flight's readers have what the other process writes, until something has to be decided.
+
+    The flight goes on with the claim's file as soon as that holds as much as its readers were promised. None of these
+    calls waits for a disk: the file is open, so its inode is in memory.
+    """
+    loop = asyncio.get_running_loop()
+    seen, changed_s, tried_s = None, loop.time(), loop.time()
+    while True:
+        now_s = loop.time()
+        state = look(claim.fd)
+        if state.mark is Mark.FAILED:
+            # Who was given nothing of it yet has come after it failed, and may try anew.
+            return Ending.FAILED if flight.progress.written_bytes else Ending.LEFT
+        if state.mark is Mark.LEFT:
+            return Ending.LEFT
+        if state.mark is not Mark.STARTING and state.size_bytes >= flight.progress.written_bytes:
+            _go_on(flight, claim, state.size_bytes, is_whole=state.mark is Mark.WHOLE)
+            flight.rate.sample(now_s, flight.progress.watermark)
+        if (state.size_bytes, state.mtime_ns) != seen:
+            seen, changed_s = (state.size_bytes, state.mtime_ns), now_s
+        if now_s - tried_s >= _LOCK_TRIED_S:
+            tried_s = now_s
+            if become_filler(claim.fd):
+                return Ending.FREED
+            if now_s - changed_s > stall_s:
+                return Ending.STALLED
+        await asyncio.sleep(_AWAITED_POLL_S if flight.progress.is_awaited else _IDLE_POLL_S)
+
+
+def _go_on(flight: Flight, claim: Claim, size_bytes: int, *, is_whole: bool) -> None:
+    flight.switch(claim.fd)
+    progress = flight.progress
+    if progress.has_ended:
+        return
+    progress.open()
+    progress.advance(min(size_bytes, flight.size_bytes))
+    if is_whole and progress.written_bytes == flight.size_bytes:
+        progress.finish()

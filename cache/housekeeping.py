@@ -1,0 +1,219 @@
+"""What the cache does by itself: shows that its fills live, watches its disk, makes room, cleans up, checks entries."""
+
+import asyncio
+import errno
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from cache.disk import Folder
+from cache.errors import Abandoned, CacheUnusable, DiskFailed
+from cache.files import become_reader, is_at
+from cache.flight import Flight
+from cache.flights import Flights
+from cache.ledger import Ledger
+from cache.scrub import Damage, Interrupted, Limiter, Reason, Scrubber, Suspect, check_entry
+from cache.sums import EXTENT_BYTES
+from cache.threads import in_thread
+from cache.types import CacheConfig
+from cache.watch import DiskWatch
+from metrics import Instruments
+
+log = structlog.get_logger(__name__)
+
+_EVERY_S = 1.0
+_FLUSH_EVERY = 5  # seconds of the order of use that a kill may lose
+_FIRST_SCRUB_S = 60.0
+
+
+class Verdict(StrEnum):
+    """What reading an entry back has shown."""
+
+    WHOLE = "whole"
+    DAMAGED = "damaged"
+    ABSENT = "absent"
+
+
+class Housekeeping:
+    """Owns the tasks and the threads of their own, so that a bad disk, which stops some, does not stop the others."""
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        folder: Folder,
+        ledger: Ledger,
+        flights: Flights,
+        watch: DiskWatch,
+        checkers: ThreadPoolExecutor,
+        instruments: Instruments,
+    ) -> None:
+        self.refetch: Callable[[str], None] = lambda _: None
+        self._config, self._folder, self._ledger, self._flights = config, folder, ledger, flights
+        self._watch, self._checkers, self._instruments = watch, checkers, instruments
+        self._beats = ThreadPoolExecutor(1, thread_name_prefix="cache-beat")
+        self._probes = ThreadPoolExecutor(1, thread_name_prefix="cache-probe")
+        self._scrubs = ThreadPoolExecutor(1, thread_name_prefix="cache-scrub")
+        self._suspects: list[str] = []
+        self._stop = threading.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            for threads in (self._beats, self._probes, self._scrubs):
+                stack.callback(threads.shutdown, wait=False)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for work in (self._beat(), self._guard(), self._probe(), self._keep(), self._scrub()):
+                stack.callback(tasks.create_task(work).cancel)
+            stack.callback(self._stop.set)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    def suspect(self, flight: Flight) -> None:
+        """A client found that the file cannot be read. Nobody new gets it; it is looked at soon."""
+        flight.is_spoilt = True
+        self._suspects.append(flight.blob.key)
+
+    async def verify(self, key: str) -> Verdict:
+        """Read one entry back, as fast as it goes. A damaged one is quarantined and fetched anew. Raises DiskFailed."""
+        try:
+            damage = await in_thread(self._checkers, self._check, key)
+        except FileNotFoundError:
+            return Verdict.ABSENT
+        except Interrupted as error:
+            raise Abandoned(f"the check of {key} was ended") from error
+        except OSError as error:
+            raise DiskFailed("read", error) from error
+        if damage is None:
+            return Verdict.WHOLE
+        if damage.reason is Reason.UNREADABLE and not self._watch.is_usable:
+            raise DiskFailed("read", OSError(errno.EIO, "the disk as a whole is in trouble"))
+        await self._throw_out(key, damage)
+        return Verdict.DAMAGED
+
+    async def _beat(self) -> None:
+        for count in itertools.count(1):
+            await asyncio.sleep(_EVERY_S)
+            await in_thread(self._beats, self._flights.beat, count)
+
+    async def _guard(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            self._watch.check()
+            if (operation := self._watch.overdue()) is not None:
+                self._flights.fail_all(DiskFailed(operation, TimeoutError("no answer for too long")))
+
+    async def _probe(self) -> None:
+        """Apart from the guard: a probe may hang with the disk."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            if self._watch.may_probe():
+                await in_thread(self._probes, self._watch.probe, self._folder.root)
+
+    async def _keep(self) -> None:
+        for turn in itertools.count():
+            try:
+                if turn == 0:
+                    await self._ledger.settled()
+                await self._keep_once(is_flush=turn % _FLUSH_EVERY == 0)
+            except CacheUnusable as error:
+                log.warning("housekeeping.failed", error=str(error))
+            await asyncio.sleep(_EVERY_S)
+
+    async def _keep_once(self, *, is_flush: bool) -> None:
+        if not self._watch.is_usable:
+            return
+        for key in await self._ledger.sweep():
+            self.refetch(key)
+        await self._ledger.trim()
+        suspects, self._suspects = self._suspects, []
+        for key in dict.fromkeys(suspects):
+            await self.verify(key)
+        if is_flush:
+            await self._ledger.usage()  # with the uses and the gauges
+
+    async def _scrub(self) -> None:
+        """Pass after pass, in one process at a time."""
+        if not self._config.scrub_rate_max:
+            return
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(min(_FIRST_SCRUB_S, self._config.scrub_interval_s))
+        while True:
+            began_s = loop.time()
+            try:
+                entries = await self._ledger.entries()
+                await in_thread(self._scrubs, self._scrub_all, [entry.key for entry in entries])
+            except (OSError, CacheUnusable) as error:
+                log.warning("scrub.failed", error=str(error))
+            await asyncio.sleep(max(0.0, began_s + self._config.scrub_interval_s - loop.time()))
+
+    def _scrub_all(self, keys: list[str]) -> None:
+        limiter = Limiter(self._config.scrub_rate_max, self._stop)
+
+        def may_read(size_bytes: int) -> bool:
+            self._instruments.scrub_bytes.inc(size_bytes)
+            return limiter(size_bytes)
+
+        def report(suspect: Suspect, damage: Damage | None) -> None:
+            if damage is not None:
+                self._suspects.append(suspect.key)  # looked at once more within a second, then thrown out
+
+        with self._folder.exclusive("scrub") as is_ours:
+            if is_ours:
+                suspects = (self._suspect_of(key) for key in keys)
+                Scrubber(may_read, hold=self._hold, operation=self._reading).run(filter(None, suspects), report)
+
+    def _check(self, key: str) -> Damage | None:
+        suspect = self._suspect_of(key)
+        if suspect is None:
+            raise FileNotFoundError(key)
+        with self._hold(suspect):
+            return check_entry(suspect, lambda _: not self._stop.is_set(), self._reading)
+
+    def _reading(self) -> AbstractContextManager[None]:
+        return self._watch.operation("read")
+
+    @contextmanager
+    def _hold(self, suspect: Suspect) -> Iterator[None]:
+        """Keep an entry in its place. Raises FileNotFoundError if it has gone."""
+        fd = os.open(suspect.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not become_reader(fd) or not is_at(fd, suspect.path):
+                raise FileNotFoundError(suspect.path)
+            yield
+        finally:
+            os.close(fd)
+
+    def _suspect_of(self, key: str) -> Suspect | None:
+        found = self._folder.entry_stat(key)
+        if found is None:
+            return None
+        return Suspect(
+            key=key,
+            path=self._folder.entry_path(key),
+            sums_path=self._folder.sums_path(key),
+            size_bytes=found.size_bytes,
+        )
+
+    async def _throw_out(self, key: str, damage: Damage) -> None:
+        self._instruments.scrub_errors.inc()
+        log.error(
+            "entry.damaged",
+            key=key,
+            reason=str(damage.reason),
+            at_bytes=None if damage.extent is None else damage.extent * EXTENT_BYTES,
+        )
+        await self._ledger.quarantine(key)
+        self.refetch(key)

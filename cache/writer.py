@@ -1,0 +1,117 @@
+"""Pieces to a file and to its check, side by side in two threads, while the next ones are already received."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from cache.check import Check
+from cache.errors import DiskFailed
+from cache.files import write_all
+from cache.threads import DiskThreads
+from cache.types import MIB
+
+_WAITING_MAX_BYTES = 4 * MIB
+_PIECES_MAX = 512  # in one call; the kernel takes 1024
+
+
+class Writer:
+    """Takes pieces in order. What waits while a call runs goes into the next call together.
+
+    So a slow source has each piece on disk at once, and a fast one pays few calls. No more than 4 MiB wait.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        at: int,
+        check: Check,
+        disk: DiskThreads,
+        hashing: ThreadPoolExecutor,
+        *,
+        written: Callable[[int], None],
+        wrote_back: Callable[[int], None],
+    ) -> None:
+        """`written` is told how far the file goes, in the loop; `wrote_back` the same, in the thread that wrote."""
+        self._fd, self._check, self._disk, self._hashing = fd, check, disk, hashing
+        self._written, self._wrote_back = written, wrote_back
+        self._at = at
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._calls: set[asyncio.Future[None]] = set()
+        self._error: Exception | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._room = asyncio.Event()
+
+    async def put(self, piece: bytes) -> None:
+        """Returns when there is room for another. Raises DiskFailed, also for an earlier piece."""
+        self._waiting.append(piece)
+        self._waiting_bytes += len(piece)
+        self._go_on()
+        while self._waiting_bytes > _WAITING_MAX_BYTES and self._error is None:
+            self._room.clear()
+            await self._room.wait()
+        if self._error is not None:
+            raise self._error
+
+    async def flush(self) -> None:
+        """Return when everything is in the file. Raises DiskFailed."""
+        await self._idle.wait()
+        if self._error is not None:
+            raise self._error
+
+    async def stop(self) -> None:
+        """Drop what waits, and return when no thread uses the file any more, however often the caller is cancelled."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        cancelled: asyncio.CancelledError | None = None
+        while not self._idle.is_set():
+            try:
+                await self._idle.wait()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def _go_on(self) -> None:
+        """Start the next call, unless one runs, or there is nothing to write."""
+        if self._calls or not self._waiting or self._error is not None:
+            return
+        batch, self._waiting = self._waiting[:_PIECES_MAX], self._waiting[_PIECES_MAX:]
+        self._waiting_bytes = sum(map(len, self._waiting))
+        self._room.set()
+        self._idle.clear()
+        stop = self._at + sum(map(len, batch))
+        loop = asyncio.get_running_loop()
+        self._calls = {
+            self._disk.start("write", self._write, batch, self._at, stop),
+            loop.run_in_executor(self._hashing, self._check.take, batch, self._at, self._fd),
+        }
+        for call in tuple(self._calls):
+            call.add_done_callback(lambda call: self._ended(call, stop))
+
+    def _ended(self, call: asyncio.Future[None], stop: int) -> None:
+        self._calls.discard(call)
+        error = call.exception()
+        if isinstance(error, OSError):
+            error = DiskFailed("write", error)
+        if isinstance(error, Exception):
+            self._error = error
+        if self._calls:
+            return
+        if self._error is None:
+            self._at = stop
+            self._written(stop)
+            self._go_on()
+        if not self._calls:
+            self._idle.set()
+            self._room.set()
+
+    def _write(self, batch: Sequence[bytes], at: int, stop: int) -> None:
+        written = at + os.pwritev(self._fd, batch, at)
+        for piece in batch if written < stop else ():
+            if written < at + len(piece):
+                write_all(self._fd, memoryview(piece)[max(0, written - at) :], max(at, written))
+            at += len(piece)
+        self._wrote_back(stop)
