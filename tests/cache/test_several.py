@@ -62,6 +62,19 @@ async def test_a_store_that_hesitates_lets_no_follower_through(caches: list[Imag
     assert [other.opened for other in others] == [0] * len(others)
 
 
+async def test_who_comes_late_to_a_fill_that_has_no_byte_yet_waits_like_the_others(caches: list[ImageCache]) -> None:
+    """However slow the store is: the whole image is no part that could be read past the cache."""
+    source, never = GatedSource(CONTENT, released=0), GatedSource(CONTENT)
+    async with caches[0].open(BLOB, source), caches[1].open(BLOB, never):
+        await asyncio.sleep(0.5)  # so long that its speed, which is none, counts as measured
+        for cache in caches:
+            async with cache.open(BLOB, never) as late:
+                assert late.outcome is Outcome.JOIN
+        source.release()
+        assert await fetch(caches[2], never) == (CONTENT.read(), Outcome.JOIN)
+    assert never.opened == 0
+
+
 async def test_what_one_worker_has_stored_is_a_hit_in_all(caches: list[ImageCache]) -> None:
     await caches[0].store(BLOB, GatedSource(CONTENT))
     for cache in caches:
