@@ -28,7 +28,7 @@ lint: $(STAMP)  ## style, types and the arrows between folders
 demo: $(STAMP)  ## a cold and a hot delivery of 1 GiB, with digests and speeds
 	$(BIN)/python -m bench.demo
 
-bench: $(STAMP) peers  ## measure side by side with nginx and Glance
+bench: $(STAMP) peers  ## measure side by side with nginx, Varnish and Glance, and write the report (20 minutes)
 	$(BIN)/python -m bench
 
 peers: $(STAMP)

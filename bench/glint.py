@@ -11,6 +11,8 @@ from tests.content import Content
 from tests.glint import Glint
 from tests.peers import PASSWORD, Keystone, Memcached
 
+_PIECE_BYTES = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
@@ -49,11 +51,11 @@ class Images:
         document = {"name": name, "disk_format": "raw", "container_format": "bare", **fields}
         return str(json.loads(self._call("POST", "/v2/images", document, 201))["id"])
 
-    def register(self, name: str, url: str, sha512: str) -> str:
-        """An image whose bytes lie behind `url`; the digest is what they must have."""
+    def register(self, name: str, url: str, digest: str | None, algorithm: str = "sha512") -> str:
+        """An image whose bytes lie behind `url`; the digest is what they must have, None: nothing is compared."""
         image_id = self.create(name)
-        stated = {"os_hash_algo": "sha512", "os_hash_value": sha512}
-        self._call("POST", f"/v2/images/{image_id}/locations", {"url": url, "validation_data": stated}, 202)
+        stated = {"validation_data": {"os_hash_algo": algorithm, "os_hash_value": digest}} if digest else {}
+        self._call("POST", f"/v2/images/{image_id}/locations", {"url": url, **stated}, 202)
         return image_id
 
     def upload(self, image_id: str, content: Content) -> None:
@@ -66,6 +68,18 @@ class Images:
             connection.request("PUT", file_path(image_id), body=content.pieces(), headers=headers)
             answer = connection.getresponse()
             _check(answer.status, 204, answer.read())
+        finally:
+            connection.close()
+
+    def download(self, image_id: str) -> None:
+        """All of it, however it is framed: what Glance has to fetch into its image cache comes without a length."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=300)
+        try:
+            connection.request("GET", file_path(image_id), headers=self._headers)
+            answer = connection.getresponse()
+            while answer.read(_PIECE_BYTES):
+                pass
+            _check(answer.status, 200, b"")
         finally:
             connection.close()
 

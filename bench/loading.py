@@ -45,13 +45,17 @@ class Clients:
 
     def run(self, told: Callable[[int, int], None] = lambda _process, _body_bytes: None) -> Outcome:
         """`told` hears how many bytes each process has so far, if the job asks for it; from several threads."""
+        return Outcome.merged(self.run_each(told))
+
+    def run_each(self, told: Callable[[int, int], None] = lambda _process, _body_bytes: None) -> list[Outcome]:
+        """The outcome of each job."""
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
         with ThreadPoolExecutor(len(self._processes)) as ears:
             hearing = [ears.submit(self._hear, *one, told) for one in enumerate(self._processes)]
-            return Outcome.merged([one.result() for one in hearing])
+            return [one.result() for one in hearing]
 
     def _start(self, job: Job) -> None:
         process = subprocess.Popen(

@@ -1,20 +1,30 @@
 """One run: clients let loose on one server, and what that cost it."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol
 
 import xxhash
 
 from bench import processes
 from bench.load import Downloads, Job, Outcome
 from bench.loading import Clients
+from bench.origin import OriginProcess
 from tests.content import GIB, Content
-from tests.peers import Server
 
 
 class WrongBytes(Exception):
     """A client got something else than it asked for: what was measured then means nothing."""
+
+
+class Measured(Protocol):
+    """A server under test."""
+
+    @property
+    def pid(self) -> int:
+        """It leads its process group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +48,12 @@ class Run:
     verified: int  # bodies whose digest was right, or whose content was compared
     server_cores: tuple[int, ...] = ()  # empty: all
     client_cores: tuple[int, ...] = ()
+    case: str = ""  # what sets it apart within the scenario, such as the speed of the store
+    unanswered: int = 0  # who still waited at the end; with the time so far they are in the waits
     store_reads: int | None = None
     store_bytes: int | None = None
+    beside_bytes: int = 0  # moved by other clients at the same time
+    figures: dict[str, float] = field(default_factory=dict)  # what only one scenario has
     notes: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -48,11 +62,11 @@ class Run:
 
     @property
     def cpu_s_gib(self) -> float:
-        return self.cpu_s / (self.body_bytes / GIB)
+        return self.cpu_s / (self.body_bytes / GIB) if self.body_bytes else math.nan
 
     @property
     def all_cpu_s_gib(self) -> float:
-        return (self.cpu_s + self.client_cpu_s) / (self.body_bytes / GIB)
+        return (self.cpu_s + self.client_cpu_s) / (self.body_bytes / GIB) if self.body_bytes else math.nan
 
     @property
     def bodies_s(self) -> float:
@@ -60,7 +74,7 @@ class Run:
 
     @property
     def cpu_s_1000(self) -> float:
-        return self.cpu_s / self.bodies * 1000
+        return self.cpu_s / self.bodies * 1000 if self.bodies else math.nan
 
     @property
     def rss_growth_bytes(self) -> int:
@@ -83,28 +97,44 @@ class Cores:
     server: tuple[int, ...] = ()
     client: tuple[int, ...] = ()
 
-    def keep(self, server: Server) -> None:
+    def keep(self, server: Measured) -> None:
         if self.server:
             processes.pin(server.pid, self.server)
 
 
 def measure(
-    scenario: str, name: str, server: Server, jobs: Sequence[Job], *, cores: Cores, turn: int = 0
+    scenario: str,
+    name: str,
+    server: Measured,
+    jobs: Sequence[Job],
+    *,
+    cores: Cores,
+    turn: int = 0,
+    case: str = "",
+    store: OriginProcess | None = None,
+    beside: Sequence[Job] = (),
 ) -> tuple[Run, Outcome]:
-    """Raises WrongBytes if any body had another status or length than it must have."""
+    """The jobs' outcome and what it cost. `beside` is load that runs at the same time and is not in the outcome.
+
+    Raises WrongBytes if any body had another status or length than it must have.
+    """
     cores.keep(server)
-    jobs = [replace(job, cores=cores.client) for job in jobs]
-    with Clients(jobs) as clients:
+    jobs, beside = ([replace(job, cores=cores.client) for job in some] for some in (jobs, beside))
+    seen = store.seen() if store else None
+    with Clients([*jobs, *beside]) as clients:
         processes.forget_peak(server.pid)
         before, began_s = processes.memory(server.pid), processes.cpu_s(server.pid)
-        outcome = clients.run()
+        outcomes = clients.run_each()
         cpu_s, after = processes.cpu_s(server.pid) - began_s, processes.memory(server.pid)
-    if outcome.errors:
-        raise WrongBytes(f"{scenario}: {name}: {len(outcome.errors)} clients failed, the first: {outcome.errors[0]}")
+    failed = [error for outcome in outcomes for error in outcome.errors]
+    if failed:
+        raise WrongBytes(f"{scenario}: {name}: {len(failed)} clients failed, the first: {failed[0]}")
+    outcome = Outcome.merged(outcomes[: len(jobs)])
     run = Run(
         scenario=scenario,
         server=name,
         round=turn,
+        case=case,
         clients=sum(job.clients for job in jobs),
         bodies=outcome.bodies,
         body_bytes=outcome.body_bytes,
@@ -118,9 +148,14 @@ def measure(
         rss_peak_bytes=max(after.rss_peak_bytes, before.rss_bytes),
         pss_after_bytes=after.pss_bytes,
         verified=len(outcome.digests),
+        unanswered=outcome.unanswered,
+        beside_bytes=sum(one.body_bytes for one in outcomes[len(jobs) :]),
         server_cores=cores.server,
         client_cores=cores.client,
     )
+    if store and seen:
+        now = store.settled()
+        run = replace(run, store_reads=now.gets - seen.gets, store_bytes=now.sent_bytes - seen.sent_bytes)
     return run, outcome
 
 

@@ -3,139 +3,150 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench import processes
+from bench.catalogue import SCENARIOS
 from bench.floor import Floor
 from bench.glint import Identity
-from bench.load import Downloads, Requests
-from bench.loading import Clients
-from bench.measuring import Cores, WrongBytes, measure, xxh3_of
-from bench.results import Results
-from bench.scenarios import hot, metadata, storm
-from tests.content import MIB, Fixed, Noise
-from tests.origin import Fault, Origin
+from bench.load import Downloads
+from bench.measuring import Cores, Run, WrongBytes, measure, xxh3_of
+from bench.places import FLOOR, GLANCE, GLINT, GLINT_CUBIC, GLINT_FILE, NGINX, NGINX_CACHE, STORE, VARNISH, glint_name
+from bench.results import Results, ratio_lines, rows, table
+from bench.scenarios import cold, hot, metadata, mixed, ranges, restart, slow, storm
+from bench.session import Session
+from tests.content import MIB, Noise
 from tests.peers import Glance, Keystone, Memcached
 
 ROOT = Path(__file__).parents[2]
 
 
-def lines(directory: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (directory / f"{name}.jsonl").read_text().splitlines()]
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with Session(tmp_path / "work", Results(tmp_path / "results")) as session:
+        yield session
 
 
-def test_hot_compares_right_bytes_from_all_servers_and_leaves_a_line_for_each(tmp_path: Path) -> None:
-    runs = hot.run(tmp_path / "work", hot.SMALL, Cores(), Results(tmp_path / "results"))
-
-    written = lines(tmp_path / "results", "hot")
-    assert len(written) == len(runs) == 5 * len(hot.SMALL.clients)
-    assert all(line["verified"] == 1 and line["cpu_s"] > 0 and line["rss_peak_bytes"] > 0 for line in written)
-    assert all(line["body_bytes"] >= hot.SMALL.moved_min_bytes - hot.SMALL.size_bytes for line in written)
-    report = hot.report(runs)
-    servers = (hot.FLOOR, hot.NGINX, hot.GLINT_CACHE, hot.GLINT_CUBIC, hot.GLINT_FILE)
-    assert all(name in report for name in (*servers, "throughput"))
+@pytest.fixture
+def session_with_glance(tmp_path: Path, keystone: Keystone, memcached: Memcached, glance: Glance) -> Iterator[Session]:
+    peers = Identity(keystone=keystone, memcached=memcached), glance
+    with Session(tmp_path / "work", Results(tmp_path / "results"), peers=peers) as session:
+        yield session
 
 
-def test_a_storm_reads_the_store_once_and_every_client_gets_the_image(tmp_path: Path) -> None:
-    runs = storm.run(tmp_path / "work", storm.SMALL, Cores(), Results(tmp_path / "results"))
-
-    [line] = lines(tmp_path / "results", "storm")
-    assert line["store_reads"] == 1
-    assert line["store_bytes"] == storm.SMALL.size_mib * MIB
-    assert line["verified"] == line["clients"] == storm.SMALL.clients
-    assert "store reads" in storm.report(runs)
-    # A line says by what and where it was made.
-    assert {"at", "commit", "machine", "versions", "server_cores", "client_cores", "seconds"} <= line.keys()
-    assert {"cpu", "cores", "memory_bytes", "kernel", "python"} <= line["machine"].keys()
-    assert line["versions"].keys() >= {"aiohttp", "uvloop"}
+def lines(tmp_path: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (tmp_path / "results" / f"{name}.jsonl").read_text().splitlines()]
 
 
-def test_metadata_asks_glint_and_glance_for_the_same_image(
-    tmp_path: Path, keystone: Keystone, memcached: Memcached, glance: Glance
+def shown(name: str, runs: list[Run]) -> str:
+    """As `python -m bench` prints it."""
+    scenario = SCENARIOS[name]
+    found = rows(runs, scenario.columns)
+    told = ratio_lines(found, scenario.ours, scenario.theirs, scenario.ratios)
+    return table(found, scenario.columns) + "\n".join(told)
+
+
+def test_hot_compares_right_bytes_from_all_servers_and_leaves_a_line_for_each(
+    session_with_glance: Session, tmp_path: Path
 ) -> None:
-    shared = Identity(keystone=keystone, memcached=memcached), glance
+    runs = hot.run(session_with_glance, hot.SMALL)
 
-    runs = metadata.run(tmp_path / "work", metadata.SMALL, Cores(), Results(tmp_path / "results"), shared=shared)
+    written = lines(tmp_path, "hot")
+    servers = [FLOOR, NGINX, GLINT, NGINX_CACHE, VARNISH, GLINT_CUBIC, GLINT_FILE, GLANCE]
+    assert [line["server"] for line in written] == servers * len(hot.SMALL.clients)
+    assert all(line["verified"] == 1 and line["cpu_s"] > 0 and line["rss_peak_bytes"] > 0 for line in written)
+    assert all(line["body_bytes"] > 0 and line["seconds"] >= hot.SMALL.seconds for line in written)
+    report = shown("hot", runs)
+    assert all(name in report for name in (*servers, "glint / nginx, 3 clients: GiB/s"))
+    # A line says by what and where it was made.
+    assert {"at", "commit", "machine", "versions", "server_cores", "client_cores"} <= written[0].keys()
+    machine = {"cpu", "cores", "memory_bytes", "kernel", "congestion_control", "python"}
+    assert machine <= written[0]["machine"].keys()
+    assert {"aiohttp", "uvloop", "nginx", "varnishd", "glance"} <= written[0]["versions"].keys()
 
-    written = lines(tmp_path / "results", "metadata")
-    assert [line["server"] for line in written] == [metadata.GLINT, metadata.GLANCE]
+
+def test_cold_images_reach_every_client_through_every_cache_by_one_read_of_the_store(
+    session: Session, tmp_path: Path
+) -> None:
+    runs = cold.run(session, cold.SMALL)
+
+    written = lines(tmp_path, "cold")
+    caches = ["glint, sha512", "glint, sha256", "glint, no digest", NGINX_CACHE, VARNISH]
+    assert [line["server"] for line in written] == [STORE, *caches] * len(cold.SMALL.clients)
+    for line in written:
+        assert line["verified"] == line["clients"]
+        assert line["store_reads"] == (line["clients"] if line["server"] == STORE else 1)
+    assert {"sha512", "sha256", "write and fdatasync"} <= written[0]["notes"].keys()
+    assert "glint, sha512 / store alone, store without limit, 3 clients" in shown("cold", runs)
+
+
+def test_a_storm_reads_the_store_once_and_every_client_gets_the_image(session: Session, tmp_path: Path) -> None:
+    runs = storm.run(session, storm.SMALL)
+
+    written = lines(tmp_path, "storm")
+    assert [line["server"] for line in written] == [GLINT, glint_name(2), NGINX_CACHE, VARNISH]
+    [(clients, size_mib)] = storm.SMALL.storms
+    for line in written:
+        assert line["store_reads"] == 1
+        assert line["store_bytes"] == size_mib * MIB
+        assert line["verified"] == line["clients"] == clients
+    assert "store bytes / image" in shown("storm", runs)
+
+
+def test_random_parts_are_those_of_the_image_in_hot_and_in_cold_caches(session: Session, tmp_path: Path) -> None:
+    runs = ranges.run(session, ranges.SMALL)
+
+    written = lines(tmp_path, "ranges")
+    hot_servers, cold_servers = [GLINT, NGINX, NGINX_CACHE, VARNISH], [STORE, GLINT, NGINX_CACHE, VARNISH]
+    assert [line["server"] for line in written] == hot_servers + cold_servers
+    assert all(line["verified"] == ranges.SMALL.clients for line in written)
+    assert all(line["bodies"] == ranges.SMALL.clients * ranges.SMALL.hot_parts for line in written[:4])
+    assert all(line["store_reads"] >= 1 for line in written[4:])
+    assert "parts/s" in shown("ranges", runs)
+
+
+def test_slow_clients_are_all_served_and_what_they_cost_in_memory_is_written(session: Session, tmp_path: Path) -> None:
+    runs = slow.run(session, slow.SMALL)
+
+    written = lines(tmp_path, "slow")
+    assert [line["server"] for line in written] == [GLINT, NGINX, NGINX_CACHE, VARNISH]
+    assert all(line["verified"] == line["clients"] == slow.SMALL.clients for line in written)
+    assert all(line["rss_growth_bytes"] >= 0 for line in written)
+    assert "KiB a client" in shown("slow", runs)
+
+
+def test_a_restart_is_over_with_a_hit_that_needs_no_store(session: Session, tmp_path: Path) -> None:
+    runs = restart.run(session, restart.SMALL)
+
+    written = lines(tmp_path, "restart")
+    assert [line["server"] for line in written] == [GLINT, NGINX_CACHE] * len(restart.SMALL.entries)
+    assert all(line["verified"] == 1 for line in written)
+    assert all(line["figures"]["index_s"] >= line["seconds"] for line in written if line["server"] == GLINT)
+    assert "first hit s" in shown("restart", runs)
+
+
+def test_metadata_asks_glint_and_glance_for_the_same_image(session_with_glance: Session, tmp_path: Path) -> None:
+    runs = metadata.run(session_with_glance, metadata.SMALL)
+
+    written = lines(tmp_path, "metadata")
+    assert [line["server"] for line in written] == [GLINT, GLANCE]
     assert all(line["bodies_s"] > 0 and line["wait_p99_s"] >= line["wait_p50_s"] > 0 for line in written)
-    assert "requests/s" in metadata.report(runs)
+    assert "glint / glance, 2 clients: requests/s" in shown("metadata", runs)
 
 
-@pytest.mark.parametrize(
-    ("fault", "complaint"),
-    [
-        (Fault(cut_at=MIB), "before the end"),
-        (Fault(length_off=-1), "instead of 200"),
-        (Fault(status=503), "status 503"),
-        (Fault(refuse=True), "reset"),
-    ],
-    ids=str,
-)
-def test_a_client_that_does_not_get_the_whole_body_says_so(fault: Fault, complaint: str) -> None:
-    with Origin() as origin:
-        content = origin.add("image", Noise(2 * MIB))
-        origin.script("image", fault)
-        job = Downloads(host=origin.host, port=origin.port, path="/image", size_bytes=content.size_bytes, clients=2)
-        with Clients([job]) as clients:
-            outcome = clients.run()
+def test_mixed_asks_for_metadata_while_others_download(session_with_glance: Session, tmp_path: Path) -> None:
+    runs = mixed.run(session_with_glance, mixed.SMALL)
 
-    assert outcome.bodies == 1
-    [error] = outcome.errors
-    assert complaint in error.lower()
-
-
-def test_digests_are_those_of_the_bytes_also_over_one_connection_again_and_again() -> None:
-    with Origin() as origin:
-        content = origin.add("image", Noise(3 * MIB + 1))
-        told: list[int] = []
-        job = Downloads(
-            host=origin.host,
-            port=origin.port,
-            path="/image",
-            size_bytes=content.size_bytes,
-            clients=2,
-            times=3,
-            digest="sha512",
-            told_s=1e-9,
-        )
-        with Clients([job, job]) as clients:
-            outcome = clients.run(lambda _, body_bytes: told.append(body_bytes))
-        assert origin.counts("image").gets == 12
-
-    assert outcome.digests == [content.digest()] * 12
-    assert outcome.body_bytes == 12 * content.size_bytes
-    assert len(outcome.waits_s) == 12
-    assert max(told) <= 6 * content.size_bytes
-
-
-def test_small_requests_go_on_over_a_connection_that_the_server_closes() -> None:
-    with Origin() as origin:
-        origin.add("answer", Fixed(b'{"id": 1}'))
-        origin.always("answer", Fault(headers={"Connection": "close"}))
-        job = Requests(host=origin.host, port=origin.port, path="/answer", clients=2, seconds=0.1)
-        with Clients([job]) as clients:
-            outcome = clients.run()
-
-    assert not outcome.errors
-    assert outcome.bodies > 2
-    assert outcome.sample == '{"id": 1}'
-
-
-def test_a_changed_answer_ends_the_counting_of_requests() -> None:
-    with Origin() as origin:
-        origin.add("answer", Fixed(b"right"))
-        origin.script("answer", Fault(), Fault(), Fault(flip_at=1))
-        job = Requests(host=origin.host, port=origin.port, path="/answer", seconds=30)
-        with Clients([job]) as clients:
-            outcome = clients.run()
-
-    assert outcome.bodies == 2
-    assert len(outcome.errors) == 1
+    written = lines(tmp_path, "mixed")
+    assert [line["server"] for line in written] == [GLINT, GLANCE] * len(mixed.SMALL.downloads)
+    alone, beside = written[:2], written[2:]
+    assert all(line["beside_bytes"] == 0 for line in alone)
+    assert all(line["beside_bytes"] > 0 and line["clients"] == mixed.SMALL.clients for line in beside)
+    assert "p99 ms" in shown("mixed", runs)
 
 
 def test_what_a_server_costs_is_that_of_all_its_threads_and_is_kept_on_named_cores(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.peers.memcached import Memcached
 from tests.peers.nginx import CachingNginx, ProxyNginx, StaticNginx, Tuning
 from tests.peers.ports import free_port
 from tests.peers.server import Server, ServerFailed
+from tests.peers.varnish import Varnish
 
 __all__ = [
     "PASSWORD",
@@ -32,6 +33,7 @@ __all__ = [
     "ServerFailed",
     "StaticNginx",
     "Tuning",
+    "Varnish",
     "ensure_environment",
     "free_port",
 ]

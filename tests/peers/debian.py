@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PACKAGES = {"memcached": "memcached", "mariadbd": "mariadb-server", "nginx": "nginx"}
+PACKAGES = {
+    "memcached": "memcached",
+    "mariadbd": "mariadb-server",
+    "nginx": "nginx",
+    "varnishd": "varnish",
+    "strace": "strace",
+}
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # an ordinary user's PATH lacks sbin
 POLICY = Path("/usr/sbin/policy-rc.d")
 

@@ -136,7 +136,10 @@ class ProxyNginx(Nginx):
 
 
 class CachingNginx(Nginx):
-    """Caches what `upstream` answers to GET; clients that ask for the same at once wait for the first one's answer."""
+    """Caches what `upstream` answers to GET; clients that ask for the same at once wait for the first one's answer.
+
+    A query makes another object of a path, so that one content can be cold again and again.
+    """
 
     def __init__(
         self, directory: Path, upstream: str, *, size_max_mib: int = 10240, tuning: Tuning | None = None
@@ -145,7 +148,7 @@ class CachingNginx(Nginx):
         self._upstream, self._size_max_mib = upstream, size_max_mib
 
     def _shared(self) -> list[str]:
-        zone = f"keys_zone=all:10m max_size={self._size_max_mib}m inactive=1d"
+        zone = f"keys_zone=all:64m max_size={self._size_max_mib}m inactive=1d"
         return [f"proxy_cache_path {self.directory / 'cache'} levels=1:2 use_temp_path=off {zone};"]
 
     def _locations(self) -> list[str]:
@@ -155,7 +158,7 @@ class CachingNginx(Nginx):
             "proxy_http_version 1.1;",
             'proxy_set_header Connection "";',
             "proxy_cache all;",
-            "proxy_cache_key $uri;",
+            "proxy_cache_key $request_uri;",
             "proxy_cache_valid 200 1d;",
             "proxy_ignore_headers Cache-Control Expires Set-Cookie Vary;",
             "proxy_cache_lock on;",
@@ -163,6 +166,10 @@ class CachingNginx(Nginx):
             "proxy_cache_lock_timeout 600s;",
             "proxy_read_timeout 600s;",
             "proxy_max_temp_file_size 0;",
+            # The defaults, 8 buffers of 4 KiB, are for pages: with them a large object takes many more turns.
+            "proxy_buffer_size 64k;",
+            "proxy_buffers 16 256k;",
+            "proxy_busy_buffers_size 1m;",
             "add_header X-Cache-Status $upstream_cache_status;",
             "}",
         ]

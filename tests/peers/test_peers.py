@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.peers import (
     ServerFailed,
     StaticNginx,
     Tuning,
+    Varnish,
 )
 
 WAIT_S = 10.0
@@ -106,6 +108,16 @@ def test_a_caching_nginx_asks_its_upstream_once(nginx: StaticNginx, tmp_path: Pa
     with CachingNginx(tmp_path, nginx.url) as caching:
         assert get(caching.url, "/once") == (200, b"x", "MISS")
         assert get(caching.url, "/once") == (200, b"x", "HIT")
+
+
+@pytest.mark.parametrize("storage", ["malloc", "file"])
+def test_a_varnish_asks_its_upstream_once(
+    nginx: StaticNginx, tmp_path: Path, storage: Literal["malloc", "file"]
+) -> None:
+    (nginx.root / "kept").write_bytes(b"bytes" * 1000)
+    with Varnish(tmp_path, nginx.url, size_max_mib=32, storage=storage) as varnish:
+        assert get(varnish.url, "/kept") == (200, b"bytes" * 1000, None)
+        assert get(varnish.url, "/kept") == (200, b"bytes" * 1000, "HIT")
 
 
 def test_keystone_gives_every_user_a_token_and_calls_it_valid_until_it_is_revoked(keystone: Keystone) -> None:

@@ -1,0 +1,10 @@
+"""All scenarios, in the order in which `make bench` runs them."""
+
+from collections.abc import Mapping
+
+from bench.scenarios import cold, hot, metadata, mixed, ranges, restart, slow, storm
+from bench.session import AnyScenario
+
+SCENARIOS: Mapping[str, AnyScenario] = {
+    one.SCENARIO.name: one.SCENARIO for one in (hot, cold, storm, ranges, slow, mixed, restart, metadata)
+}
