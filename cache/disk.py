@@ -15,6 +15,7 @@ rename are all there is between them.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -268,7 +269,7 @@ class Folder:
 
     # Publishing and removing.
 
-    def publish(self, key: str, fill: Path, fd: int, sums: bytes) -> None:
+    def publish(self, key: str, size_bytes: int, fill: Path, fd: int, sums: bytes) -> None:
         """Make a filled file the entry `key`. Durable on return; before the rename nothing of it can be seen.
 
         The order is the point: data, then sums, then the name, then the folders. A power cut between any two leaves
@@ -276,6 +277,8 @@ class Folder:
         """
         os.utime(fd)  # its time was the filler's heartbeat until now
         os.fsync(fd)
+        if os.fstat(fd).st_size != size_bytes:
+            raise OSError(errno.EIO, "the file is shorter than what was written to it")
         entry = self.entry_path(key)
         if not entry.parent.is_dir():
             entry.parent.mkdir(exist_ok=True, mode=0o700)
@@ -331,10 +334,10 @@ class Folder:
     def sweep_leaving(self) -> int:
         """Remove what nobody reads any more; the bytes that are still there."""
         rest_bytes = 0
-        for item in os.scandir(self._leaving):
+        for path in list(self._leaving.iterdir()):
             with contextlib.suppress(FileNotFoundError):
-                size_bytes = item.stat().st_size
-                if not _remove_if_unused(Path(item.path)):
+                size_bytes = path.stat().st_size
+                if not _remove_if_unused(path):
                     rest_bytes += size_bytes
         return rest_bytes
 
@@ -352,8 +355,8 @@ class Folder:
         return _bytes_in(self._quarantine)
 
     def empty_quarantine(self) -> None:
-        for item in os.scandir(self._quarantine):
-            self.retire(Path(item.path))
+        for path in list(self._quarantine.iterdir()):
+            self.retire(path)
 
     def quarantine_index(self) -> None:
         """Take a damaged index out of service. What it knew of the order of use is lost."""
@@ -365,10 +368,11 @@ class Folder:
 
     def scan(self) -> Iterator[Found]:
         """Every entry there is. Sums without an entry are a publication that a kill interrupted: they go."""
-        for shard in os.scandir(self._entries):
+        for shard in list(self._entries.iterdir()):
             if not shard.is_dir():
                 continue  # not ours: left alone
-            names = {item.name: item for item in os.scandir(shard.path)}
+            with os.scandir(shard) as items:
+                names = {item.name: item for item in items}
             for name, item in names.items():
                 if not name.endswith(_SUMS):
                     with contextlib.suppress(FileNotFoundError):
@@ -379,9 +383,9 @@ class Folder:
 
     def fills(self) -> Iterator[tuple[Path, os.stat_result]]:
         """The growing files, whoever fills them."""
-        for item in os.scandir(self._fills):
+        for path in list(self._fills.iterdir()):
             with contextlib.suppress(FileNotFoundError):
-                yield Path(item.path), item.stat()
+                yield path, path.stat()
 
     def fill_bytes(self, key: str) -> int | None:
         """How much of a running fill is written, None if there is none."""
@@ -479,7 +483,7 @@ def _remove_if_unused(path: Path) -> bool:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for item in os.scandir(folder):
+    for path in list(folder.iterdir()):
         with contextlib.suppress(FileNotFoundError):
-            total += item.stat().st_size
+            total += path.stat().st_size
     return total

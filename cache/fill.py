@@ -110,7 +110,7 @@ class Fill:
         await self._tools.disk("write", set_mark, self.fd, mark)
 
     def _publish(self) -> None:
-        self._tools.folder.publish(self.blob.key, self.path, self.fd, self._sums)
+        self._tools.folder.publish(self.blob.key, self.size_bytes, self.path, self.fd, self._sums)
         if self._is_large:
             os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 

@@ -1,6 +1,7 @@
 """Pieces to a file and to its check, side by side in two threads, while the next ones are already received."""
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,9 @@ class Writer:
             self._room.set()
 
     def _write(self, batch: Sequence[bytes], at: int, stop: int) -> None:
+        if os.fstat(self._fd).st_size < at:
+            # Whoever cut it left a hole where the next bytes go, and what readers have was never in the file.
+            raise OSError(errno.EIO, "the file is shorter than what was written to it")
         written = at + os.pwritev(self._fd, batch, at)
         for piece in batch if written < stop else ():
             if written < at + len(piece):

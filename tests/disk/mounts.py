@@ -1,0 +1,62 @@
+"""A Glint whose cache lies on a small disk of its own, which only it and who asks for `cache_inside` can see.
+
+The disk is mounted in a namespace of the process and goes with it, whatever becomes of the tests. A tmpfs can be had
+by anybody where the machine lets users have namespaces; another file system takes root and a loop device.
+"""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.content import MIB
+from tests.glint import Glint
+
+_UNSHARE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")))
+_MOUNT = {
+    "tmpfs": 'mount -t tmpfs -o "size=$1,mode=700" tmpfs "$2"',
+    "ext4": 'truncate -s "$1" "$2.img" && mkfs.ext4 -q -m 0 "$2.img" && mount -o loop "$2.img" "$2" '
+    '&& rmdir "$2/lost+found" && chmod 700 "$2"',
+}
+
+
+@cache
+def can_mount(kind: str) -> bool:
+    """Tried once, since no list of what it takes would be right everywhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "disk"
+        place.mkdir()
+        done = subprocess.run(
+            [*_UNSHARE, "sh", "-c", _MOUNT[kind], "sh", str(4 * MIB), place],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            capture_output=True,
+            check=False,
+        )
+    return done.returncode == 0
+
+
+class MountedGlint(Glint):
+    def __init__(
+        self, directory: Path, settings: Mapping[str, Any], *, kind: str, size_bytes: int, name: str = "glint"
+    ) -> None:
+        super().__init__(directory, settings, name=name)
+        self._kind, self._size_bytes = kind, size_bytes
+
+    @property
+    def cache_inside(self) -> Path:
+        """The cache's folder as the process sees it."""
+        return Path(f"/proc/{self.pid}/root{self.cache_dir}")
+
+    def give_up(self) -> None:
+        """Make the disk refuse all writing, as ext4 does by itself after an error. Nothing brings it back."""
+        command = ["nsenter", "-t", str(self.pid), "-m", "mount", "-o", "remount,abort", str(self.cache_dir)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def _command(self) -> Sequence[str | Path]:
+        self.cache_dir.mkdir(exist_ok=True)
+        script = f'({_MOUNT[self._kind]}) && shift 2 && exec "$@"'
+        mounted = (str(self._size_bytes), self.cache_dir, *super()._command())
+        return [*_UNSHARE, "sh", "-c", script, "sh", *mounted]

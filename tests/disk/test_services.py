@@ -1,0 +1,109 @@
+"""A whole `glint serve` whose disk fails, made up or real: its clients get every byte, and it recovers by itself."""
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.clients import download, download_at_once, fast_digest
+from tests.content import MIB, Noise
+from tests.disk.faults import DISK_FAULTS
+from tests.disk.mounts import MountedGlint, can_mount
+from tests.disk.shim import RemoteDiskFaults
+from tests.glint import Glint
+from tests.origin import Origin
+
+CONTENTS = [Noise(5 * MIB + n, seed=40 + n) for n in range(3)]
+SETTINGS = {"cache.free_min": 0, "cache.min_age_s": 0, "logging.level": "info"}
+RECOVERS_S = 20
+LOCATE_S = 2  # so long a hanging disk may keep a client from its first byte
+
+
+def until(holds: Callable[[], bool], timeout_s: float = RECOVERS_S) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, "not in time"
+        time.sleep(0.05)
+
+
+def registered(glint: Glint, origin: Origin) -> list[str]:
+    """The URLs of the images' data."""
+    for number, content in enumerate(CONTENTS):
+        origin.add(f"disk-{number}", content)
+    return [
+        f"{glint.url}/v2/images/{glint.register(origin.url(f'disk-{number}'), content)}/file"
+        for number, content in enumerate(CONTENTS)
+    ]
+
+
+def is_hit(glint: Glint, url: str, content: Noise) -> bool:
+    hits = glint.metrics().value("glint_downloads_total", outcome="hit")
+    assert download(url) == fast_digest(content)
+    return glint.metrics().value("glint_downloads_total", outcome="hit") > hits
+
+
+@pytest.mark.parametrize(
+    "fault", ["full", pytest.param("EIO on all", marks=pytest.mark.long), pytest.param("hangs", marks=pytest.mark.long)]
+)
+def test_a_service_of_two_workers_serves_cold_and_hot_past_a_bad_disk(tmp_path: Path, fault: str) -> None:
+    disk = RemoteDiskFaults(tmp_path / "cache", tmp_path)
+    settings = SETTINGS | {"server.workers": 2}
+    with Origin() as origin, Glint(tmp_path, settings, environment=disk.environment) as glint:
+        hot, cold, _ = registered(glint, origin)
+        until(lambda: is_hit(glint, hot, CONTENTS[0]))
+        DISK_FAULTS[fault](disk)
+        began_s = time.monotonic()
+        assert download_at_once(cold, 4) == [fast_digest(CONTENTS[1])] * 4
+        assert download_at_once(hot, 4) == [fast_digest(CONTENTS[0])] * 4
+        assert time.monotonic() - began_s < 2 * LOCATE_S + 6
+        assert disk.fired
+        disk.heal()
+        assert download(cold) == fast_digest(CONTENTS[1])
+        if fault == "full":  # after the others it stays away from the disk for a minute
+            until(lambda: is_hit(glint, cold, CONTENTS[1]))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=marks)
+        for kind, marks in {"tmpfs": [], "ext4": [pytest.mark.long]}.items()
+        if can_mount(kind)
+    ],
+)
+def test_a_disk_smaller_than_the_limit_and_filled_by_others_costs_no_client_a_byte(tmp_path: Path, kind: str) -> None:
+    """Here also the index finds no room."""
+    settings = SETTINGS | {"cache.size_max": "1 GiB"}
+    with Origin() as origin, MountedGlint(tmp_path, settings, kind=kind, size_bytes=14 * MIB) as glint:
+        urls = registered(glint, origin)
+        for _ in range(2):
+            for url, content in zip(urls, CONTENTS, strict=True):
+                assert download(url) == fast_digest(content)
+        foreign = glint.cache_inside / "entries" / "foreign"
+        with foreign.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(MIB))
+        for url, content in zip(urls, CONTENTS, strict=True):
+            assert download_at_once(url, 2) == [fast_digest(content)] * 2
+        foreign.unlink()
+        until(lambda: is_hit(glint, urls[0], CONTENTS[0]))
+        parts = [glint.cache_inside / name for name in ("fills", "leaving")]
+        until(lambda: not any(any(part.iterdir()) for part in parts))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ("ext4",) if can_mount(kind)])
+def test_a_file_system_that_gave_up_is_gone_round(tmp_path: Path, kind: str) -> None:
+    """ext4 after an error: nothing can be written, what is there can be read."""
+    with Origin() as origin, MountedGlint(tmp_path, SETTINGS, kind=kind, size_bytes=64 * MIB) as glint:
+        urls = registered(glint, origin)
+        until(lambda: is_hit(glint, urls[0], CONTENTS[0]))
+        glint.give_up()
+        with pytest.raises(OSError, match=os.strerror(errno.EROFS)):
+            (glint.cache_inside / "x").touch()
+        for _ in range(2):
+            for url, content in zip(urls, CONTENTS, strict=True):
+                assert download_at_once(url, 2) == [fast_digest(content)] * 2
