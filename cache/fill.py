@@ -27,6 +27,7 @@ class FillTools:
     """What every fill of one cache uses. `hashing` is apart from the disk's threads, which a bad disk may all hold."""
 
     folder: Folder
+    opening: DiskThreads
     disk: DiskThreads
     hashing: ThreadPoolExecutor
     idle_s: float
@@ -99,7 +100,7 @@ class Fill:
 
     async def retire(self) -> None:
         """Take the file out of use. One that cannot be moved now is removed when nobody fills it."""
-        await self._tools.disk("remove", self._tools.folder.retire, self.path, look(self.fd).mark)
+        await self._tools.disk("remove", self._tools.folder.retire_fill, self.path, self.fd)
 
     async def _open(self) -> None:
         await self._mark(Mark.FLOWING)

@@ -41,7 +41,7 @@ class Flights:
     def __init__(self, config: CacheConfig, ledger: Ledger, tools: FillTools, instruments: Instruments) -> None:
         self._config, self._ledger, self._tools, self._instruments = config, ledger, tools, instruments
         self._folder: Folder = tools.folder
-        self._disk: DiskThreads = tools.disk
+        self._opening: DiskThreads = tools.opening
         self._known: dict[str, Flight] = {}
         self._tasks: dict[Flight, asyncio.Task[None]] = {}
         self._filling: dict[Flight, Path] = {}
@@ -98,11 +98,12 @@ class Flights:
     def beat(self, count: int) -> None:
         """Show followers in other processes that the fills of this one live. Blocks.
 
-        Any change of the time will do: it need not be right, and must not stand still when the clock does.
+        Any change of the time will do: it must not stand still when the clock does.
         """
+        now_ns = time.time_ns() + count
         for path in list(self._filling.values()):
             with contextlib.suppress(OSError):  # it has just ended
-                os.utime(path, ns=(count, count))
+                os.utime(path, ns=(now_ns, now_ns))
 
     async def _run(self, flight: Flight) -> None:
         """The whole life of a flight. Its failure goes to its own readers, never to other flights."""
@@ -143,11 +144,11 @@ class Flights:
     async def _claim(self, flight: Flight) -> Claim:
         taken: list[Claim] = []  # by the thread; a cancelled caller finds here what there is to close
         try:
-            await self._disk("open", self._take, self._folder.find, flight, taken)
+            await self._opening("open", self._take, self._folder.find, flight, taken)
             if not taken:
                 if not flight.may_fill:
                     raise NotWorthAFill(flight.blob.key)
-                await self._disk("open", self._take, self._folder.claim, flight, taken)
+                await self._opening("open", self._take, self._folder.claim, flight, taken)
             return taken.pop()
         finally:
             for claim in taken:
@@ -170,7 +171,7 @@ class Flights:
         if ending is Ending.FAILED:
             raise FillFailed(f"the fill of {flight.blob.key} in another process failed: its log says why")
         if ending is Ending.FREED:
-            if await self._disk("open", self._folder.is_growing, claim):
+            if await self._opening("open", self._folder.is_growing, claim):
                 await self._take_over(flight, claim, "died")
             elif look(claim.fd).mark is Mark.WHOLE:
                 flight.part, flight.is_stored = Part.READING, True
@@ -181,7 +182,7 @@ class Flights:
                 return self._folder.supersede(key, size_bytes, claim.path)
 
             try:
-                await self._disk("open", self._take, supersede, flight, taken)
+                await self._opening("open", self._take, supersede, flight, taken)
                 for mine in taken:
                     await self._take_over(flight, mine, "stalled")
             finally:

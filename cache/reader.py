@@ -1,7 +1,6 @@
 """What a download reads from: a whole entry, a growing file, a local file, or the source itself."""
 
 import hashlib
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -59,13 +58,10 @@ class Reader:
         if self.flight is not None:
             self.spoilt(self.flight)
 
-    def sent(self, start: int, stop: int) -> None:
-        """Bytes that left. Large images are not kept in memory behind the only client who reads them. Blocks."""
-        flight = self.flight
-        if flight is None or self.drop_behind_min_bytes is None or flight.size_bytes < self.drop_behind_min_bytes:
-            return
-        if flight.readers == 1 and flight.fd is not None:
-            os.posix_fadvise(flight.fd, start, stop - start, os.POSIX_FADV_DONTNEED)
+    def drops_behind(self) -> bool:
+        """Whether what was sent need not stay in memory: of a large image that nobody else here reads."""
+        flight, least = self.flight, self.drop_behind_min_bytes
+        return flight is not None and least is not None and flight.size_bytes >= least and flight.readers == 1
 
     @asynccontextmanager
     async def direct(self, offset: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:

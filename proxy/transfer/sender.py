@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from cache import CacheUnusable, Outcome, Reader, Span
 from metrics import Instruments
 from proxy.transfer.buffered import Outlet, drain, send_buffered
-from proxy.transfer.sendfile import ClientGone, FileShort, SocketSender, check_congestion_control
+from proxy.transfer.sendfile import ClientGone, FileShort, Round, SocketSender, check_congestion_control
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,7 @@ class Sender:
             check_congestion_control(congestion_control)
         self._instruments, self._client_idle_s = instruments, client_idle_s
         self._congestion_control = congestion_control
+        self._turns = Round()
         self._cold = ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="cold-pages")
 
     def close(self) -> None:
@@ -93,10 +94,14 @@ class Sender:
     async def _send_plain(self, body: "_Body", writer: AbstractStreamWriter) -> None:
         await drain(body.transport, writer, idle_s=self._client_idle_s)
         with SocketSender(
-            body.transport, self._cold, idle_s=self._client_idle_s, congestion_control=self._congestion_control
+            body.transport,
+            self._cold,
+            idle_s=self._client_idle_s,
+            turns=self._turns,
+            congestion_control=self._congestion_control,
         ) as socket:
             async for stop in body.parts():
-                await socket.send(body.fd, body.at, stop, body.advance)
+                await socket.send(body.fd, body.at, stop, body.advance, body.reader.drops_behind)
 
     async def _send_direct(self, body: "_Body") -> None:
         async with body.reader.direct(body.at) as chunks:
@@ -173,6 +178,7 @@ class _Body:
             key=self.reader.blob.key,
             outcome=self.reader.outcome,
             sent_bytes=self.sent_bytes,
+            size_bytes=self.reader.blob.size_bytes,
             duration_s=round(time.monotonic() - self._started_s, 3),
             **fields,
         )

@@ -22,6 +22,8 @@ _TURN_BYTES = 1024 * 1024
 _PACED_TURN_BYTES = 4 * 1024 * 1024
 _PACED_BUFFER_BYTES = 4 * 1024 * 1024
 _FIRST_TURN_BYTES = 256 * 1024
+# All clients together get no more than about this much before the loop looks after everything else: some 10 ms of it.
+_ROUND_BYTES = 32 * 1024 * 1024
 _PROBE_STEP_BYTES = 2 * 1024 * 1024  # each probe costs 2 us; readahead and reclaim rarely leave smaller holes
 _READ_AHEAD_BYTES = 8 * 1024 * 1024
 _PAGE_BYTES = 4096
@@ -60,6 +62,16 @@ def check_congestion_control(name: str) -> None:
             ) from error
 
 
+class Round:
+    """How many clients are sent to at once, and how much each of them gets in a turn."""
+
+    def __init__(self) -> None:
+        self.clients = 0
+
+    def share_bytes(self, most_bytes: int) -> int:
+        return max(_FIRST_TURN_BYTES, min(most_bytes, _ROUND_BYTES // max(1, self.clients)))
+
+
 class SocketSender:
     """Sends parts of files to one client, one `send` at a time. The transport must be plain and drained."""
 
@@ -69,33 +81,46 @@ class SocketSender:
         cold: ThreadPoolExecutor,
         *,
         idle_s: float,
+        turns: Round,
         congestion_control: str | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         self._socket = self._connection.fileno()
-        self._cold, self._idle_s = cold, idle_s
+        self._cold, self._idle_s, self._round = cold, idle_s, turns
         self._file, self._at, self._stop = -1, 0, 0
         self._turn_bytes, self._turn_max_bytes = _FIRST_TURN_BYTES, _tuned(self._connection, congestion_control)
         self._advance: Callable[[int], None] = lambda _: None
         self._done: asyncio.Future[None] | None = None
 
     def __enter__(self) -> Self:
+        self._round.clients += 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._round.clients -= 1
         self._loop.remove_writer(self._socket)
         self._connection.close()
 
-    async def send(self, file: int, start: int, stop: int, advance: Callable[[int], None]) -> None:
+    async def send(
+        self,
+        file: int,
+        start: int,
+        stop: int,
+        advance: Callable[[int], None],
+        drops_behind: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Send the bytes from `start` up to `stop`, calling `advance` with the next byte to send after each turn.
+
+        `drops_behind` is asked when the disk had to be waited for: whether to let go of the memory of what was sent.
 
         Raises ClientGone, FileShort, OSError of the file. After an error or a cancellation the client has some prefix:
         the connection is good for nothing more.
         """
         self._file, self._at, self._stop, self._advance = file, start, stop, advance
+        kept_from = start
         while self._at < self._stop:
             done = self._done = self._loop.create_future()
             self._loop.add_writer(self._socket, self._turn)
@@ -105,7 +130,9 @@ class SocketSender:
                 self._loop.remove_writer(self._socket)
                 self._done = None
             if self._at < self._stop:
-                await read_ahead(self._cold, file, self._at, stop)
+                behind = range(kept_from, self._at) if drops_behind() else range(0)
+                await read_ahead(self._cold, file, self._at, stop, behind)
+                kept_from = self._at
 
     async def _wait(self, done: asyncio.Future[None]) -> None:
         while not done.done():
@@ -132,7 +159,7 @@ class SocketSender:
         except (OSError, FileShort) as error:
             done.set_exception(_translated(error))
             return
-        self._turn_bytes = min(2 * self._turn_bytes, self._turn_max_bytes)
+        self._turn_bytes = min(2 * self._turn_bytes, self._round.share_bytes(self._turn_max_bytes))
         if self._at == self._stop:
             done.set_result(None)
 
@@ -141,14 +168,14 @@ class SocketSender:
         self._advance(self._at)
 
 
-async def read_ahead(cold: ThreadPoolExecutor, file: int, start: int, stop: int) -> None:
-    """Wait in a thread until the next pages are in memory, so that no other client waits.
+async def read_ahead(cold: ThreadPoolExecutor, file: int, start: int, stop: int, behind: range = range(0)) -> None:
+    """Wait in a thread until the next pages are in memory, so that no other client waits. Those `behind` are let go.
 
     Raises DiskSlow when that takes too long, FileShort, OSError. The thread has a descriptor of its own: one that is
     given up harms nobody when the disk comes back.
     """
     own = os.dup(file)
-    waiting = asyncio.get_running_loop().run_in_executor(cold, _read, own, start, stop)
+    waiting = asyncio.get_running_loop().run_in_executor(cold, _read, own, start, stop, behind)
     try:
         async with asyncio.timeout(_DISK_S):
             await asyncio.shield(waiting)
@@ -166,9 +193,11 @@ def _look_at(waiting: asyncio.Future[None]) -> None:
         waiting.exception()
 
 
-def _read(own: int, start: int, stop: int) -> None:
+def _read(own: int, start: int, stop: int, behind: range) -> None:
     """In a thread: have the disk bring the next pages, and wait for the first of them. Closes the descriptor."""
     try:
+        if behind:
+            os.posix_fadvise(own, behind.start, len(behind), os.POSIX_FADV_DONTNEED)
         os.posix_fadvise(own, start, min(_READ_AHEAD_BYTES, stop - start), os.POSIX_FADV_WILLNEED)
         if not os.pread(own, 1, min(start + _TURN_BYTES, stop) - 1):
             raise FileShort("the file ends before the bytes that were promised from it")

@@ -2,10 +2,10 @@
 
 import asyncio
 import io
+import mmap
 import os
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import aiohttp
 import pytest
 
 from tests.content import KIB, MIB, Content, Fixed, Noise
+from tests.memory import resident_pages
 from tests.origin import Origin
 from tests.served import Served, config_for, serving
+from tests.tls import self_signed
 
 CONTENT = Noise(20 * MIB + 5, seed=11)
 
@@ -101,6 +103,19 @@ async def test_pages_that_are_not_in_memory_are_sent_all_the_same(glint: Served,
     await glint.until_cached(image_id)
     await asyncio.to_thread(forget_pages, entry_path(glint, image_id))
     assert await glint.fetch(image_id) == CONTENT.read()
+
+
+async def test_a_large_image_that_one_client_reads_once_does_not_stay_in_memory(tmp_path: Path, origin: Origin) -> None:
+    """Neither after it was written nor after it was sent from the disk, beyond what was read ahead last."""
+    content = origin.add("large", Noise(48 * MIB, seed=8))
+    async with serving(config_for(tmp_path, {"cache": {"drop_behind_min": "16 MiB"}})) as glint:
+        image_id = await glint.register(content, origin.url("large"))
+        await glint.fetch(image_id)
+        await glint.until_cached(image_id)
+        path = entry_path(glint, image_id)
+        assert await asyncio.to_thread(resident_pages, path) * mmap.PAGESIZE <= MIB
+        assert await glint.fetch(image_id) == content.read()
+        assert await asyncio.to_thread(resident_pages, path) * mmap.PAGESIZE <= 24 * MIB
 
 
 async def test_a_client_that_takes_nothing_is_cut_after_the_idle_time(glint: Served) -> None:
@@ -201,13 +216,3 @@ def forget_pages(path: Path) -> None:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(fd)
-
-
-def self_signed(folder: Path) -> tuple[str, str]:
-    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subprocess.run(
-        [*command, "-days", "1", *subject, "-out", certificate, "-keyout", key], check=True, capture_output=True
-    )
-    return certificate, key

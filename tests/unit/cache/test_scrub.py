@@ -1,7 +1,6 @@
 """The at-rest check on real files: what it finds, that it asks the disk, and that it leaves memory as it was."""
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import mmap
@@ -20,12 +19,12 @@ from hypothesis import strategies as st
 from cache.scrub import Damage, Interrupted, Limiter, Reason, Scrubber, Suspect, Throttle, check_entry
 from cache.sums import Summer
 from cache.types import MIB
+from tests.memory import drop_from_memory, resident_pages
 
 SIZE = 3 * MIB + 1234
 PAGES = -(-SIZE // mmap.PAGESIZE)
 CONTENT = Random(28).randbytes(SIZE)
 
-_LIBC = ctypes.CDLL(None)
 
 Make = Callable[..., Suspect]
 
@@ -82,21 +81,6 @@ def flip(path: Path, at: int) -> None:
         (byte,) = file.read(1)
         file.seek(at)
         file.write(bytes([byte ^ 1]))
-
-
-def drop_from_memory(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def resident_pages(path: Path) -> int:
-    """How many of a file's pages lie in memory. Asking does not bring them there, as even RWF_NOWAIT may."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
-        states = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
-        address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
-        assert _LIBC.mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), states) == 0
-        return sum(state & 1 for state in states)
 
 
 def read_from_disk_bytes() -> int:
