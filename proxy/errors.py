@@ -48,7 +48,11 @@ class UnsupportedMediaType(RequestError):
 
 
 class RangeNotSatisfiable(RequestError):
-    """The range starts at or after the end, or cannot be read."""
+    """The range starts at or after the end, or cannot be read. `size_bytes` of the image goes into Content-Range."""
+
+    def __init__(self, message: str, size_bytes: int | None = None) -> None:
+        super().__init__(message)
+        self.size_bytes = size_bytes
 
 
 class Gone(RequestError):

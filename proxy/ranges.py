@@ -31,7 +31,7 @@ def _from_range(value: str, size_bytes: int) -> Span:
         raise BadRequest("Several ranges in one request are not supported: ask for them one by one.")
     match = _RANGE.match(value)
     if match is None or match.groups() == ("", ""):
-        raise RangeNotSatisfiable(f"Cannot read the Range header {value!r}: write bytes=first-last.")
+        raise RangeNotSatisfiable(f"Cannot read the Range header {value!r}: write bytes=first-last.", size_bytes)
     first, last = match.groups()
     if not first:
         return _suffix(_position(last), size_bytes)
@@ -39,7 +39,7 @@ def _from_range(value: str, size_bytes: int) -> Span:
     stop = _position(last) + 1 if last else size_bytes
     if stop <= start:
         if last:
-            raise RangeNotSatisfiable(f"The range {value!r} ends before it starts.")
+            raise RangeNotSatisfiable(f"The range {value!r} ends before it starts.", size_bytes)
         raise _outside(start, size_bytes)
     if start >= size_bytes:
         raise _outside(start, size_bytes)
@@ -49,17 +49,18 @@ def _from_range(value: str, size_bytes: int) -> Span:
 def _suffix(length: int, size_bytes: int) -> Span:
     """The last `length` bytes. None of them means all of them: Glance takes -0 for 0."""
     if size_bytes == 0:
-        raise RangeNotSatisfiable("The image is empty, so it has no part to send.")
+        raise RangeNotSatisfiable("The image is empty, so it has no part to send.", size_bytes)
     return Span(max(0, size_bytes - (length or size_bytes)), size_bytes)
 
 
 def _from_content_range(value: str, size_bytes: int) -> Span:
     match = _CONTENT_RANGE.match(value)
     if match is None:
-        raise RangeNotSatisfiable(f"Cannot read the Content-Range header {value!r}: write bytes first-last/size.")
+        message = f"Cannot read the Content-Range header {value!r}: write bytes first-last/size."
+        raise RangeNotSatisfiable(message, size_bytes)
     start, stop = _position(match[1]), _position(match[2]) + 1
     if match[3] != "*" and stop > _position(match[3]):
-        raise RangeNotSatisfiable(f"The Content-Range {value!r} contradicts itself.")
+        raise RangeNotSatisfiable(f"The Content-Range {value!r} contradicts itself.", size_bytes)
     if stop <= start or start >= size_bytes or stop > size_bytes:
         raise _outside(start, size_bytes)
     return Span(start, stop)
@@ -71,4 +72,5 @@ def _position(digits: str) -> int:
 
 
 def _outside(start: int, size_bytes: int) -> RangeNotSatisfiable:
-    return RangeNotSatisfiable(f"The range starts at byte {start} and must lie within an image of {size_bytes} bytes.")
+    message = f"The range starts at byte {start} and must lie within an image of {size_bytes} bytes."
+    return RangeNotSatisfiable(message, size_bytes)

@@ -62,6 +62,12 @@ class Served:
             while not holds():  # noqa: ASYNC110 - a running Glint has no event for its tests
                 await asyncio.sleep(0.01)
 
+    async def until_cached(self, image_id: str, timeout_s: float = 10) -> None:
+        """Wait until the image's entry is published."""
+        async with asyncio.timeout(timeout_s):
+            while not await self.services.cache.has(image_id):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
 
 def config_for(folder: Path, changes: Mapping[str, Any] | None = None) -> Config:
     """The defaults, with every path in `folder`, free ports and an http store; `changes` are merged in."""

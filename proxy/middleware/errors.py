@@ -9,7 +9,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from proxy.errors import MethodNotAllowed, UnsupportedMediaType, status_of
+from proxy.errors import MethodNotAllowed, RangeNotSatisfiable, UnsupportedMediaType, status_of
 from proxy.middleware.state import SERVICES, STATE
 from upstream.errors import Unauthenticated, Unavailable
 
@@ -66,6 +66,8 @@ def _answer(request: web.Request, error: Exception) -> web.StreamResponse:
         response.headers[hdrs.ALLOW] = ", ".join(error.allowed)
     elif isinstance(error, UnsupportedMediaType) and error.accepted:
         response.headers["Accept-Patch"] = ", ".join(error.accepted)
+    elif isinstance(error, RangeNotSatisfiable) and error.size_bytes is not None:
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes */{error.size_bytes}"  # RFC 9110, section 15.5.17
     elif isinstance(error, Unauthenticated) and (challenge := request.app[SERVICES].authenticator.challenge):
         response.headers[hdrs.WWW_AUTHENTICATE] = challenge
     elif isinstance(error, Unavailable) and error.retry_after_s is not None:

@@ -75,6 +75,11 @@ def test_range_wins_over_content_range() -> None:
     assert ranges.parse(headers, SIZE) == Span(0, 5)
 
 
+@pytest.mark.parametrize("header", [header for header, _ in (*READ, *REFUSED)])
+def test_a_range_on_a_condition_is_passed_over_since_none_can_hold(header: str) -> None:
+    assert ranges.parse({"Range": header, "If-Range": '"1"', "Content-Range": "bytes 0-9/100"}, SIZE) is None
+
+
 @pytest.mark.parametrize("header", ["bytes=0-", "bytes=-5", "bytes=0-0"])
 def test_an_empty_image_has_no_part(header: str) -> None:
     with pytest.raises(RangeNotSatisfiable):
