@@ -16,15 +16,18 @@ from cache.errors import (
 from cache.housekeeping import Verdict
 from cache.images import Filling, ImageCache
 from cache.index import Entry, Usage
+from cache.policies import POLICIES, Policy
 from cache.prewarm import CacheState, CacheStatus, Prewarmer, Resolve
 from cache.queue import Proof, Queue
 from cache.reader import Reader
+from cache.simulation import Download, Replayed, replay
 from cache.stopped import StoppedCache
 from cache.threads import in_thread
 from cache.tokens import TokenBody, TokenCache, TokenCacheConfig
 from cache.types import Blob, CacheConfig, Digest, Outcome, Source, Span
 
 __all__ = [
+    "POLICIES",
     "Abandoned",
     "Blob",
     "CacheConfig",
@@ -36,6 +39,7 @@ __all__ = [
     "Digest",
     "DigestMismatch",
     "DiskFailed",
+    "Download",
     "Entry",
     "FillFailed",
     "Filling",
@@ -43,10 +47,12 @@ __all__ = [
     "ImageCache",
     "NotWorthAFill",
     "Outcome",
+    "Policy",
     "Prewarmer",
     "Proof",
     "Queue",
     "Reader",
+    "Replayed",
     "Resolve",
     "Source",
     "Span",
@@ -61,4 +67,5 @@ __all__ = [
     "WrongSize",
     "charge_bytes",
     "in_thread",
+    "replay",
 ]

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from cache.errors import UnknownFormat
+from cache.errors import GoneRound, UnknownFormat
 from cache.files import (
     Mark,
     become_filler,
@@ -181,6 +181,7 @@ class Folder:
             claim = self._open_fill(key, size_bytes, self._fills / f"{key}.1", os.O_RDWR | os.O_CREAT)
             if claim is not None:
                 return claim
+            time.sleep(_CLAIM_PAUSE_S)  # an entry that is being removed takes as long as its unlink
         raise OSError(f"{key} was taken away {_CLAIM_TRIES} times")
 
     def is_growing(self, claim: Claim) -> bool:
@@ -273,7 +274,7 @@ class Folder:
         """Make a filled file the entry `key`. Durable on return; before the rename nothing of it can be seen.
 
         The order is the point: data, then sums, then the name, then the folders. A power cut between any two leaves
-        either no entry or a whole one. Raises FileNotFoundError if the fill was gone round meanwhile.
+        either no entry or a whole one. Raises GoneRound if the fill was gone round meanwhile.
         """
         os.utime(fd)  # its time was the filler's heartbeat until now
         os.fsync(fd)
@@ -284,7 +285,12 @@ class Folder:
             entry.parent.mkdir(exist_ok=True, mode=0o700)
             sync_folder(self._entries)
         write_durably(self.sums_path(key), sums)
+        if not is_at(fd, fill):  # by now the name may be another process's new fill, half of it
+            raise GoneRound(f"the fill of {key} showed no life for too long: another process goes on")
         fill.rename(entry)
+        if not is_at(fd, entry):  # it became so in this very moment
+            self.retire(entry)
+            raise GoneRound(f"the fill of {key} showed no life for too long: another process goes on")
         sync_folder(entry.parent)
         sync_folder(self._fills)
 
@@ -314,6 +320,11 @@ class Folder:
             return False
         self.sums_path(key).unlink(missing_ok=True)
         return True
+
+    def retire_fill(self, path: Path, fd: int) -> None:
+        """The same for the fill that is open as `fd`; nothing if another process has gone round it. Raises OSError."""
+        if is_at(fd, path):  # else the name may be a new fill's
+            self.retire(path, look(fd).mark)
 
     def retire(self, path: Path, was: Mark = Mark.LEFT) -> bool:
         """Take a file out of use and remove it when nobody has it open any more, now or by a later `sweep_leaving`.
@@ -403,6 +414,17 @@ class Folder:
             return False
         try:
             return become_filler(fd)
+        finally:
+            os.close(fd)
+
+    def retire_orphan(self, path: Path) -> bool:
+        """Take a fill out of use that no living process fills; whether there was one. Who comes late finds it gone."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return become_filler(fd) and is_at(fd, path) and self.retire(path)
         finally:
             os.close(fd)
 

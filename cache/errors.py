@@ -28,10 +28,10 @@ class DiskFailed(CacheUnusable):
 
 
 class NotWorthAFill(CacheUnusable):
-    """Only a part was asked for, and not often enough to copy the whole."""
+    """Only a part was asked for, and not often enough to copy the whole; or a copy was not wanted."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"{key} is not in the cache, and a part of it is read past the cache")
+        super().__init__(f"{key} is not in the cache, and is read past it")
 
 
 class GoneRound(CacheError):

@@ -27,6 +27,7 @@ class Mark(IntEnum):
     """What may be done with a file, by its permission bits."""
 
     STARTING = 0o600  # the source has not answered
+    QUEUED = 0o620  # nor has it been asked: the fill waits for its turn
     FLOWING = 0o640  # what is in it may be sent, but for its last part
     WHOLE = 0o644  # length and digest are right
     FAILED = 0o604  # the source failed, or the digest is wrong: who reads it is cut

@@ -39,6 +39,8 @@ class Flight:
         self.readers = 0
         self.located, self.started, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.is_stored = False
+        self.is_wanted_on_disk = False  # somebody waits for the entry, not only for the bytes
+        self.failure: Exception | None = None  # also of what came after the last byte had been released
         self.is_spoilt = False  # its file turned out to be damaged
         self.is_unwanted = False  # its last reader left, and the fill is not to go on without him
 
@@ -61,7 +63,7 @@ class Flight:
             by_role = {Role.READER: Outcome.HIT, Role.FOLLOWER: Outcome.JOIN, Role.FILLER: Outcome.MISS}
             self.outcome = by_role[claim.role]
             self.located.set()
-        if claim.role is not Role.FILLER:
+        if claim.role is Role.READER:
             self.started.set()
 
     def switch(self, fd: int) -> None:
@@ -71,7 +73,9 @@ class Flight:
             os.dup2(fd, self.fd, inheritable=False)  # the locks are the open file's: they come along
 
     def read_whole(self) -> None:
-        """The file is whole: everything may be sent."""
+        """The file is whole: everything may be sent. Readers who were sent away, or have it all, need not be told."""
+        if self.progress.has_ended:
+            return
         self.progress.open()
         self.progress.advance(self.size_bytes)
         self.progress.finish()

@@ -23,7 +23,7 @@ from cache.errors import (
     GoneRound,
     NotWorthAFill,
 )
-from cache.files import Mark, look, stop_filling
+from cache.files import Mark, look, set_mark, stop_filling
 from cache.fill import Fill, FillTools
 from cache.flight import Flight, Part
 from cache.follow import Ending, follow
@@ -112,6 +112,7 @@ class Flights:
             await self._bring(flight)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this flight's readers
             flight.progress.fail(error)
+            flight.failure = error
             retry = isinstance(error, DigestMismatch) and flight.source.distrust()
         finally:
             # Without an await: who looks up now finds either the blob or nothing, never a flight that is over.
@@ -126,6 +127,8 @@ class Flights:
     async def _bring(self, flight: Flight) -> None:
         """Find the blob, or follow who fills it, or fill it; again whenever the file it hangs on goes away."""
         while not flight.is_stored:
+            if flight.progress.is_finished and not flight.is_wanted_on_disk:
+                return  # all readers are served, and what became of the file is nobody's concern
             claim = await self._claim(flight)
             flight.locate(claim)
             try:
@@ -200,7 +203,12 @@ class Flights:
     async def _fill(self, flight: Flight, claim: Claim) -> None:
         self._filling[flight] = claim.path
         try:
+            if self._slots.locked() and look(claim.fd).mark is Mark.STARTING:
+                # So that who waits in another process knows as well, and may go past the cache.
+                await self._tools.disk("write", set_mark, claim.fd, Mark.QUEUED)
             async with self._slots:
+                if look(claim.fd).mark is Mark.QUEUED:
+                    await self._tools.disk("write", set_mark, claim.fd, Mark.STARTING)
                 flight.started.set()
                 await self._fly(
                     flight, Fill(flight.blob, claim, flight.progress, flight.rate, flight.source, self._tools)

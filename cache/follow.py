@@ -1,6 +1,7 @@
 """Watching a fill that another process runs, by nothing but its file."""
 
 import asyncio
+import contextlib
 from enum import Enum, auto
 
 from cache.disk import Claim
@@ -10,6 +11,7 @@ from cache.flight import Flight
 _AWAITED_POLL_S = 0.008
 _IDLE_POLL_S = 0.1
 _LOCK_TRIED_S = 0.1
+_SILENT = {Mark.QUEUED, Mark.STARTING}
 
 
 class Ending(Enum):
@@ -37,7 +39,9 @@ async def follow(flight: Flight, claim: Claim, *, stall_s: float) -> Ending:
             return Ending.FAILED if flight.progress.written_bytes else Ending.LEFT
         if state.mark is Mark.LEFT:
             return Ending.LEFT
-        if state.mark is not Mark.STARTING and state.size_bytes >= flight.progress.written_bytes:
+        if state.mark is not Mark.QUEUED:
+            flight.started.set()
+        if state.mark not in _SILENT and state.size_bytes >= flight.progress.written_bytes:
             _go_on(flight, claim, state.size_bytes, is_whole=state.mark is Mark.WHOLE)
             flight.rate.sample(now_s, flight.progress.watermark)
         if (state.size_bytes, state.mtime_ns) != seen:
@@ -48,7 +52,17 @@ async def follow(flight: Flight, claim: Claim, *, stall_s: float) -> Ending:
                 return Ending.FREED
             if now_s - changed_s > stall_s:
                 return Ending.STALLED
-        await asyncio.sleep(_AWAITED_POLL_S if flight.progress.is_awaited else _IDLE_POLL_S)
+        await _pause(flight)
+
+
+async def _pause(flight: Flight) -> None:
+    """Short while somebody waits; else long, and over as soon as somebody does: what he wants may be there by then."""
+    if flight.progress.is_awaited:
+        await asyncio.sleep(_AWAITED_POLL_S)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_IDLE_POLL_S):
+            await flight.progress.awaited()
 
 
 def _go_on(flight: Flight, claim: Claim, size_bytes: int, *, is_whole: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Self
 import structlog
 
 from cache.disk import Folder
-from cache.errors import Abandoned, CacheError, CacheUnusable, DigestMismatch, DiskFailed
+from cache.errors import Abandoned, CacheError, CacheUnusable, DigestMismatch, DiskFailed, NotWorthAFill
 from cache.fill import FillTools
 from cache.flight import Flight, Part
 from cache.flights import Flights
@@ -31,6 +31,8 @@ from metrics import Instruments
 log = structlog.get_logger(__name__)
 
 _DISK_THREADS = 16
+_OPENERS = 8  # apart, since an fsync takes seconds, in which clients must find out what there is
+_LOCAL_OPENERS = 4  # apart, since a local store may be well while the cache's disk hangs
 _HASHING_THREADS = 4
 _CHECKERS = 2  # apart, since reading back a large entry takes minutes, in which clients must find a free thread
 _LOCATE_S = 2.0  # a disk that takes longer to open a file is gone round
@@ -59,11 +61,14 @@ class ImageCache:
         self._threads = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="cache")
         self._hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="cache-hash")
         self._checkers = ThreadPoolExecutor(_CHECKERS, thread_name_prefix="cache-check")
-        self._disk = DiskThreads(self._threads, self._watch)
+        self._openers = ThreadPoolExecutor(_OPENERS, thread_name_prefix="cache-open")
+        self._local_openers = ThreadPoolExecutor(_LOCAL_OPENERS, thread_name_prefix="local-open")
+        self._opening = DiskThreads(self._openers, self._watch)
         self._ledger = Ledger(self._folder, config, self._watch, instruments)
         tools = FillTools(
             folder=self._folder,
-            disk=self._disk,
+            opening=self._opening,
+            disk=DiskThreads(self._threads, self._watch),
             hashing=self._hashing,
             idle_s=config.fill_idle_s,
             verify_digest=config.verify_digest,
@@ -82,7 +87,7 @@ class ImageCache:
     async def __aenter__(self) -> Self:
         """Raises UnknownFormat, and DiskFailed if the folder cannot be used."""
         async with AsyncExitStack() as stack:
-            for threads in (self._threads, self._hashing, self._checkers):
+            for threads in (self._openers, self._local_openers, self._threads, self._hashing, self._checkers):
                 stack.callback(threads.shutdown, wait=False)  # nothing runs in them any more
             await self._ledger.open()
             stack.push_async_callback(self._ledger.close)
@@ -102,33 +107,30 @@ class ImageCache:
 
     @asynccontextmanager
     async def open(
-        self, blob: Blob, source: Source, *, start: int = 0, stop: int | None = None
+        self, blob: Blob, source: Source, *, start: int = 0, stop: int | None = None, may_fill: bool = True
     ) -> AsyncIterator[Reader]:
         """A reader for the bytes of `blob` from `start` up to `stop`, or to its end.
 
         Returns when the source has agreed, so that its refusals (raised here as they are) can still become a status.
-        `source` is opened only on a miss or a bypass, once for all who ask for this key at the same time.
+        `source` is opened only on a miss or a bypass, once for all who ask for this key at the same time. Unless
+        `may_fill`, the request leaves no trace: it uses what is there or on its way, which is no use in the sense of
+        the eviction policy, and else goes past the cache.
         """
-        flight = self._joined(blob, source, start, stop)
-        if flight is None:
-            yield self._reader(blob, Outcome.BYPASS, source, stop=stop)
-            return
-        is_joined = True
-        try:
-            outcome = await self._outcome(flight, Span(start, flight.size_bytes if stop is None else stop))
-            if outcome is not Outcome.BYPASS:
-                yield self._reader(blob, outcome, source, stop=stop, flight=flight)
-                return
-            is_joined = False
-            self._flights.leave(flight)
-            self._range_reads += 1
+        size_bytes = blob.size_bytes or 0
+        span = Span(start, size_bytes if stop is None else stop)
+        flight, outcome = await self._boarded(blob, source, span, may_fill=may_fill)
+        if flight is not None:
             try:
-                yield self._reader(blob, outcome, source, stop=stop)
+                yield self._reader(blob, outcome, source, stop=stop, flight=flight)
             finally:
-                self._range_reads -= 1
-        finally:
-            if is_joined:
                 self._flights.leave(flight)
+            return
+        is_part = span.length < size_bytes
+        self._range_reads += is_part
+        try:
+            yield self._reader(blob, outcome, source, stop=stop)
+        finally:
+            self._range_reads -= is_part
 
     @asynccontextmanager
     async def open_local(self, path: Path, blob: Blob, source: Source | None = None) -> AsyncIterator[Reader]:
@@ -136,7 +138,7 @@ class ImageCache:
         fds: list[int] = []
         try:
             # Kept by the thread, so that a cancelled caller still knows what there is to close.
-            await in_thread(self._threads, lambda: fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
+            await in_thread(self._local_openers, lambda: fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
             yield self._reader(blob, Outcome.LOCAL, source, local_fd=fds[0])
         finally:
             for fd in fds:
@@ -148,19 +150,18 @@ class ImageCache:
         An entry that is there is read back and compared; a damaged one goes to quarantine and is fetched anew.
         Raises the source's errors, CacheFull, DiskFailed, DigestMismatch, WrongSize, Stalled.
         """
-        if self._flights.get(blob.key) is None and await self._holds(blob):
+        known = self._flights.get(blob.key)
+        if (known is None or known.is_stored) and await self._holds(blob):
             return
         flight = self._flights.get(blob.key) or self._flights.start(blob, source, may_fill=True)
-        flight.may_fill = True
+        flight.may_fill = flight.is_wanted_on_disk = True
         flight.join()
         try:
             await flight.ended.wait()
         finally:
             self._flights.leave(flight)
         if not flight.is_stored:
-            raise flight.progress.error or Abandoned(
-                f"{blob.key} could not be made an entry: see the log for the cause"
-            )
+            raise flight.failure or Abandoned(f"{blob.key} is no entry any more, or Glint stops")
         if not self._config.verify_digest and not await self._holds(blob):
             raise CacheError(f"the bytes that came for {blob.key} do not have its digest")
 
@@ -190,28 +191,44 @@ class ImageCache:
         return await self._ledger.usage()
 
     async def has(self, key: str) -> bool:
-        return await self._disk("open", self._folder.has_entry, key)
+        return await self._opening("open", self._folder.has_entry, key)
 
     async def filling(self, key: str, size_bytes: int | None = None) -> Filling | None:
         """A fill of this key, whichever process runs it. `size_bytes` is the image's, for one of another process."""
         flight = self._flights.get(key)
         if flight is not None and flight.part in {Part.FILLING, Part.FOLLOWING} and not flight.progress.has_ended:
             return Filling(key=key, size_bytes=flight.size_bytes, written_bytes=flight.progress.written_bytes)
-        written_bytes = await self._disk("open", self._folder.fill_bytes, key)
+        written_bytes = await self._opening("open", self._folder.fill_bytes, key)
         if written_bytes is None:
             return None
         return Filling(key=key, size_bytes=size_bytes or written_bytes, written_bytes=written_bytes)
 
-    def _joined(self, blob: Blob, source: Source, start: int, stop: int | None) -> Flight | None:
-        """The flight that this request takes part in, begun here if there is none; None: past the cache.
+    async def _boarded(
+        self, blob: Blob, source: Source, span: Span, *, may_fill: bool
+    ) -> tuple[Flight | None, Outcome]:
+        """A flight that can serve the span, joined; None: past the cache. Raises what the source refused."""
+        if not blob.size_bytes:
+            return None, Outcome.BYPASS
+        tries = (self._is_worth_a_fill(blob.key, blob.size_bytes, span), True) if may_fill else (False,)
+        for is_worth_it in tries:
+            if not self._watch.is_usable:
+                break
+            flight, outcome = self._joined(blob, source, may_fill=is_worth_it), Outcome.BYPASS
+            try:
+                outcome = await self._outcome(flight, span, is_use=may_fill)
+            finally:
+                if outcome is Outcome.BYPASS:
+                    self._flights.leave(flight)
+            if outcome is not Outcome.BYPASS:
+                return flight, outcome
+            if self._is_read_free or not isinstance(flight.progress.error, NotWorthAFill):
+                break
+            # While this one looked for the image, others took the last reads of parts that were free.
+        return None, Outcome.BYPASS
 
-        One step that nobody can see half done.
-        """
-        if not blob.size_bytes or not self._watch.is_usable:
-            return None
-        span = Span(start, blob.size_bytes if stop is None else stop)
+    def _joined(self, blob: Blob, source: Source, *, may_fill: bool) -> Flight:
+        """The flight that this request takes part in, begun here if there is none. One step, never seen half done."""
         flight = self._flights.get(blob.key)
-        may_fill = self._may_fill(blob.key, blob.size_bytes, span)
         if flight is None:
             flight = self._flights.start(blob, source, may_fill=may_fill)
         else:
@@ -219,7 +236,12 @@ class ImageCache:
         flight.join()
         return flight
 
-    def _may_fill(self, key: str, size_bytes: int, span: Span) -> bool:
+    @property
+    def _is_read_free(self) -> bool:
+        """Whether one more part may be read past the cache."""
+        return self._range_reads < self._config.range_reads_max
+
+    def _is_worth_a_fill(self, key: str, size_bytes: int, span: Span) -> bool:
         """Whether this request is worth a copy of the whole image, should there be none."""
         if span.length == size_bytes:
             return True
@@ -228,11 +250,11 @@ class ImageCache:
             self._limits,
             size_bytes=size_bytes,
             asked_bytes=self._history.add(key, span, time.monotonic()),
-            is_read_free=self._range_reads < self._config.range_reads_max,
+            is_read_free=self._is_read_free,
         )
         return answer is Answer.FILL
 
-    async def _outcome(self, flight: Flight, span: Span) -> Outcome:
+    async def _outcome(self, flight: Flight, span: Span, *, is_use: bool) -> Outcome:
         """Wait until the flight can serve the span; BYPASS if that takes too long, or the cache has no room, no disk.
 
         Raises what the source refused.
@@ -252,7 +274,7 @@ class ImageCache:
             return Outcome.BYPASS
         later = Outcome.HIT if is_whole else Outcome.JOIN
         outcome = flight.outcome if is_first else later
-        if outcome is Outcome.HIT:
+        if outcome is Outcome.HIT and is_use:
             self._ledger.touch(flight.blob.key)
         elif outcome is Outcome.MISS:
             self._history.forget(flight.blob.key)
@@ -260,14 +282,14 @@ class ImageCache:
 
     def _is_too_far(self, flight: Flight, span: Span) -> bool:
         """Whether a range is better read from the store than waited for, while a fill runs."""
-        if flight.progress.has_ended or not flight.started.is_set():
+        if span.length == flight.size_bytes or flight.progress.has_ended or not flight.started.is_set():
             return False
         answer = decide_while_filling(
             span,
             self._limits,
             watermark_bytes=flight.progress.watermark,
             rate_bytes_per_s=flight.rate.bytes_per_s(time.monotonic()),
-            is_read_free=self._range_reads < self._config.range_reads_max,
+            is_read_free=self._is_read_free,
         )
         self._instruments.range_reads.labels(answer.name.lower()).inc()
         return answer is Answer.DIRECT

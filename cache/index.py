@@ -3,8 +3,12 @@
 The folder says what is there; this says who is oldest. A lost row costs recency, never correctness: `settle` makes the
 two agree. Order of use is a counter, not a time, so no clock can disturb it. Several processes share the file. All of
 it blocks and belongs into the index's own thread.
+
+Who goes first is said by a `Policy` (cache/policies.py), whose segments are a column here. `used` is when an entry was
+last used; `place` is its rank in its segment, and newer than that if it has fallen back from the next one.
 """
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,15 +18,19 @@ from pathlib import Path
 
 from cache.disk import Found, charge_bytes
 from cache.lru import Candidate
+from cache.policies import SEGMENTS_MAX, Policy
 from cache.types import Blob, Digest
 
-_SCHEMA = """
+_PINNED = -1  # stands for a segment of its own in the totals: no policy has its bytes at its disposal
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS entries (
     key              TEXT PRIMARY KEY,
     size_bytes       INTEGER NOT NULL,
     charge_bytes     INTEGER NOT NULL,
     digest_algorithm TEXT,
     digest_value     TEXT,
+    segment          INTEGER NOT NULL DEFAULT 0,
+    place            INTEGER NOT NULL,
     used             INTEGER NOT NULL,
     used_at_s        REAL NOT NULL,
     created_at_s     REAL NOT NULL,
@@ -30,6 +38,7 @@ CREATE TABLE IF NOT EXISTS entries (
     pinned           INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used);
+CREATE INDEX IF NOT EXISTS entries_by_place ON entries (segment, place, created_at_s);
 CREATE TABLE IF NOT EXISTS promises (
     name             TEXT PRIMARY KEY,
     key              TEXT NOT NULL,
@@ -41,19 +50,40 @@ CREATE TABLE IF NOT EXISTS promises (
 CREATE TABLE IF NOT EXISTS totals (
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     entries    INTEGER NOT NULL,
-    used_bytes INTEGER NOT NULL
+    used_bytes INTEGER NOT NULL,
+    uses       INTEGER NOT NULL
 ) STRICT;
-INSERT OR IGNORE INTO totals SELECT 1, count(*), coalesce(sum(charge_bytes), 0) FROM entries;
+INSERT OR IGNORE INTO totals VALUES (1, 0, 0, 0);
+CREATE TABLE IF NOT EXISTS segments (
+    segment      INTEGER PRIMARY KEY,
+    charge_bytes INTEGER NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO segments VALUES {", ".join(f"({number}, 0)" for number in range(_PINNED, SEGMENTS_MAX))};
 CREATE TRIGGER IF NOT EXISTS entry_added AFTER INSERT ON entries BEGIN
     UPDATE totals SET entries = entries + 1, used_bytes = used_bytes + new.charge_bytes;
+    UPDATE segments SET charge_bytes = charge_bytes + new.charge_bytes WHERE segment = new.segment;
 END;
 CREATE TRIGGER IF NOT EXISTS entry_removed AFTER DELETE ON entries BEGIN
     UPDATE totals SET entries = entries - 1, used_bytes = used_bytes - old.charge_bytes;
+    UPDATE segments SET charge_bytes = charge_bytes - old.charge_bytes
+        WHERE segment = iif(old.pinned, {_PINNED}, old.segment);
+END;
+CREATE TRIGGER IF NOT EXISTS entry_moved AFTER UPDATE OF segment, pinned ON entries BEGIN
+    UPDATE segments SET charge_bytes = charge_bytes - old.charge_bytes
+        WHERE segment = iif(old.pinned, {_PINNED}, old.segment);
+    UPDATE segments SET charge_bytes = charge_bytes + new.charge_bytes
+        WHERE segment = iif(new.pinned, {_PINNED}, new.segment);
 END;
 """
+_NAMES = frozenset(re.findall(r"IF NOT EXISTS (\w+)", _SCHEMA))
 _SELECT = "SELECT key, size_bytes, digest_algorithm, digest_value, hits, used_at_s, created_at_s, pinned FROM entries"
-_NEXT_USE = "(SELECT coalesce(max(used), 0) + 1 FROM entries)"
 _BUSY_S = 5.0
+_SETTLED_AT_ONCE = 500  # rows: some 20 ms, in which nobody else can write
+_SETTLE_PAUSE_S = 0.003
+
+
+class OtherSchema(sqlite3.DatabaseError):
+    """An index that another version of Glint made. It says nothing that the folder does not, but for the order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,20 +118,33 @@ class Usage:
 
 
 class Index:
-    """One connection to index.db. Other processes hold theirs: WAL and a busy time-out see to that."""
+    """One connection to index.db. Other processes hold theirs: WAL and a busy time-out see to that.
 
-    def __init__(self, path: Path) -> None:
+    Raises OtherSchema, and whatever else sqlite3 finds wrong with the file. `path` None: in memory, for a replay.
+    `clock` tells the time of day in seconds.
+    """
+
+    def __init__(self, path: Path | None, *, clock: Callable[[], float] | None = None) -> None:
         self.path = path
-        self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        self._clock = clock or time.time
+        self._db = sqlite3.connect(path or ":memory:", timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            self._inode = path.stat().st_ino
+            self._inode = path.stat().st_ino if path else 0
             self._db.execute("PRAGMA journal_mode = WAL")
             # A power cut may lose the last touches; it cannot damage the file, and `settle` repairs what is missing.
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            self._check_schema()
+            names = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
+            if not names >= _NAMES:  # else nothing to write, so no waiting for who does
+                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         except BaseException:
             self._db.close()
             raise
+
+    def _check_schema(self) -> None:
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(entries)")}
+        if columns and not columns >= {"segment", "place"}:
+            raise OtherSchema("another version of Glint made it")
 
     def close(self) -> None:
         self._db.close()
@@ -110,9 +153,17 @@ class Index:
     def is_current(self) -> bool:
         """False once another process has put a new file in the place of this one, which was damaged."""
         try:
-            return self.path.stat().st_ino == self._inode
+            return self.path is None or self.path.stat().st_ino == self._inode
         except FileNotFoundError:
             return False
+
+    def is_promised(self, name: str) -> bool:
+        """Whether the fill whose file is `name` has its promise; the file must be there, or it may just be given back.
+
+        Under the write lock: another process may be about to give it back, having looked before the file was there.
+        """
+        with self._write():
+            return self._is_promised(name)
 
     def promise(self, name: str, blob: Blob, limit_bytes: int, aside_bytes: Callable[[], int]) -> bool:
         """Promise room to a fill, by the name of its file; whether there was room.
@@ -123,7 +174,7 @@ class Index:
         assert blob.size_bytes is not None
         charge = charge_bytes(blob.size_bytes)
         with self._write():
-            if self._db.execute("SELECT 1 FROM promises WHERE name = ?", (name,)).fetchone():
+            if self._is_promised(name):
                 return True
             if self._charged() + aside_bytes() + charge > limit_bytes:
                 return False
@@ -133,14 +184,23 @@ class Index:
             )
             return True
 
-    def release(self, name: str, has_fill: Callable[[str], bool]) -> None:
-        """Give back a promise whose fill came to nothing.
+    def release(self, name: str, has_fill: Callable[[str], bool], entry: Callable[[str], Found | None]) -> None:
+        """Give back a promise whose fill is over. If its file became an entry all the same, that gets its row.
 
         While there is such a file, it stays: another process may have begun anew, and was promised the room already.
         """
         with self._write():
-            if not has_fill(name):
-                self._release(name)
+            row = self._db.execute(
+                "SELECT key, size_bytes, digest_algorithm, digest_value FROM promises WHERE name = ?", (name,)
+            ).fetchone()
+            if row is None or has_fill(name):
+                return
+            key, size_bytes, algorithm, value = row
+            file = entry(key)
+            self._release(name)
+            if file is not None and file.size_bytes == size_bytes and self.entry(key) is None:
+                digest = Digest(algorithm, value) if algorithm and value else None
+                self._insert(key, size_bytes, digest, self._clock())
 
     def commit(self, name: str, blob: Blob, entry: Callable[[str], Found | None]) -> None:
         """Turn a promise into an entry, the most recently used one; into nothing if it has been removed again."""
@@ -148,19 +208,27 @@ class Index:
         with self._write():
             self._release(name)
             if entry(blob.key) is not None:
-                self._insert(blob.key, blob.size_bytes, blob.digest, time.time())
+                self._insert(blob.key, blob.size_bytes, blob.digest, self._clock())
 
     def candidates(self, young_since_s: float) -> Iterator[Candidate]:
-        """Every entry, in the order in which they have to go: by use, those created since then after all others."""
-        young = (young_since_s, time.time())  # a creation in the future is a clock that was set back: not young
-        for is_young in (False, True):
-            rows = self._db.execute(
-                "SELECT key, charge_bytes, pinned, used_at_s FROM entries"
-                f" WHERE {'' if is_young else 'NOT'} (created_at_s > ? AND created_at_s <= ?) ORDER BY used",
-                young,
-            )
-            for key, charge, pinned, used_at_s in rows:
-                yield Candidate(key, charge, pinned=bool(pinned), is_young=is_young, used_at_s=used_at_s)
+        """Every entry, in the order in which they have to go: segment by segment, each by use.
+
+        Within a segment those created since then go after all others, so that a new image has its time to be asked
+        for again. But they go before the next segment: a sweep over many images makes new ones without end, and what
+        was used again must outlast it. A policy leaves the first segment a part of the space; new images within that
+        part keep their time, whatever else goes on.
+        """
+        young = (young_since_s, self._clock())  # a creation in the future is a clock that was set back: not young
+        for segment in range(SEGMENTS_MAX):
+            for is_young in (False, True):
+                rows = self._db.execute(
+                    "SELECT key, charge_bytes, pinned, used_at_s FROM entries"
+                    f" WHERE segment = ? AND {'' if is_young else 'NOT'} (created_at_s > ? AND created_at_s <= ?)"
+                    " ORDER BY place",
+                    (segment, *young),
+                )
+                for key, charge, pinned, used_at_s in rows:
+                    yield Candidate(key, charge, pinned=bool(pinned), is_young=is_young, used_at_s=used_at_s)
 
     def forget(self, key: str, has_entry: Callable[[str], bool]) -> None:
         """Drop the row of an entry whose file is gone, unless another process has published it again meanwhile."""
@@ -168,13 +236,26 @@ class Index:
             if not has_entry(key):
                 self._db.execute("DELETE FROM entries WHERE key = ?", (key,))
 
-    def touch(self, hits: Mapping[str, int]) -> None:
-        """Note uses, in the mapping's order: its last key becomes the most recent."""
+    def touch(self, hits: Mapping[str, int], policy: Policy, limit_bytes: int) -> None:
+        """Note uses, in the mapping's order: its last key becomes the most recent. What is no entry is left out."""
         with self._write():
-            self._db.executemany(
-                f"UPDATE entries SET used = {_NEXT_USE}, used_at_s = ?, hits = hits + ? WHERE key = ?",
-                [(time.time(), count, key) for key, count in hits.items()],
-            )
+            space_bytes = self._space_bytes(limit_bytes)
+            for key, count in hits.items():
+                row = self._db.execute("SELECT segment, charge_bytes FROM entries WHERE key = ?", (key,)).fetchone()
+                if row is None:
+                    continue
+                segment = policy.after_hits(row[0], count, charge_bytes=row[1], space_bytes=space_bytes)
+                use = self._next_use()
+                self._db.execute(
+                    "UPDATE entries SET segment = ?, place = ?, used = ?, used_at_s = ?, hits = hits + ? WHERE key = ?",
+                    (segment, use, use, self._clock(), count, key),
+                )
+            self._fit(policy, space_bytes)
+
+    def fit(self, policy: Policy, limit_bytes: int) -> None:
+        """Let what a segment holds beyond its part fall back: after the policy, the limit or a pin was changed."""
+        with self._write():
+            self._fit(policy, self._space_bytes(limit_bytes))
 
     def pin(self, key: str, *, pinned: bool) -> bool:
         """Whether there is such an entry."""
@@ -201,60 +282,92 @@ class Index:
         write lock: another process may have published or removed it since the folder was read.
         """
         files = {item.key: item for item in found}
-        with self._write():
-            known = dict(self._db.execute("SELECT key, size_bytes FROM entries"))
-            suspects = {key for key, size in known.items() if key not in files or files[key].size_bytes != size}
-            new: list[Found] = []
-            wrong = 0
-            for key in suspects | (files.keys() - known.keys()):
-                file = again(key)
-                if file is not None and file.size_bytes == known.get(key):
-                    continue
-                wrong += 1
-                self._db.execute("DELETE FROM entries WHERE key = ?", (key,))
-                new += [file] if file is not None else []
-            for file in sorted(new, key=lambda item: item.modified_s, reverse=True):
-                self._insert(file.key, file.size_bytes, None, file.modified_s, oldest=True)
+        known = dict(self._db.execute("SELECT key, size_bytes FROM entries"))
+        new = [file for key, file in files.items() if file.size_bytes != known.get(key)]
+        new.sort(key=lambda file: file.modified_s, reverse=True)
+        suspects = [*(file.key for file in new), *(known.keys() - files.keys())]
+        wrong = 0
+        for start in range(0, len(suspects), _SETTLED_AT_ONCE):
+            with self._write():
+                wrong += sum(self._settle_one(key, again(key)) for key in suspects[start : start + _SETTLED_AT_ONCE])
+            time.sleep(_SETTLE_PAUSE_S)  # the lock is not fair: other processes want room, and to start
         return wrong
+
+    def _settle_one(self, key: str, file: Found | None) -> bool:
+        """Whether the row was wrong."""
+        row = self._db.execute("SELECT size_bytes FROM entries WHERE key = ?", (key,)).fetchone()
+        if (row[0] if row else None) == (file.size_bytes if file else None):
+            return False
+        if file is None:
+            self._db.execute("DELETE FROM entries WHERE key = ?", (key,))
+        else:
+            self._insert(key, file.size_bytes, None, file.modified_s, oldest=True)
+        return True
 
     def lost_promises(self, has_fill: Callable[[str], bool], entry: Callable[[str], Found | None]) -> int:
         """Repair what a process left that died between two steps; how many promises. May run beside others.
 
         A promise without a file was either published, then the entry gets its row, or came to nothing.
         """
-        rows = self._db.execute("SELECT name, key, size_bytes, digest_algorithm, digest_value FROM promises").fetchall()
-        lost = [row for row in rows if not has_fill(row[0])]
-        for name, key, size_bytes, algorithm, value in lost:
-            with self._write():
-                if has_fill(name):  # begun anew since
-                    continue
-                file = entry(key)
-                self._release(name)
-                if file is not None and file.size_bytes == size_bytes and self.entry(key) is None:
-                    digest = Digest(algorithm, value) if algorithm and value else None
-                    self._insert(key, size_bytes, digest, time.time())
+        names = [name for (name,) in self._db.execute("SELECT name FROM promises")]
+        lost = [name for name in names if not has_fill(name)]
+        for name in lost:
+            self.release(name, has_fill, entry)
         return len(lost)
+
+    def _is_promised(self, name: str) -> bool:
+        return self._db.execute("SELECT 1 FROM promises WHERE name = ?", (name,)).fetchone() is not None
 
     def _release(self, name: str) -> None:
         self._db.execute("DELETE FROM promises WHERE name = ?", (name,))
 
     def _insert(self, key: str, size_bytes: int, digest: Digest | None, at_s: float, *, oldest: bool = False) -> None:
-        order = "(SELECT coalesce(min(used), 0) - 1 FROM entries)" if oldest else _NEXT_USE
         self._db.execute("DELETE FROM entries WHERE key = ?", (key,))  # a REPLACE would not run the trigger
+        use = self._use_before_all() if oldest else self._next_use()
         self._db.execute(
             "INSERT INTO entries"
-            " (key, size_bytes, charge_bytes, digest_algorithm, digest_value, used, used_at_s, created_at_s)"
-            f" VALUES (?, ?, ?, ?, ?, {order}, ?, ?)",
+            " (key, size_bytes, charge_bytes, digest_algorithm, digest_value, place, used, used_at_s, created_at_s)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 key,
                 size_bytes,
                 charge_bytes(size_bytes),
                 digest.algorithm if digest else None,
                 digest.value if digest else None,
+                use,
+                use,
                 at_s,
                 at_s,
             ),
         )
+
+    def _next_use(self) -> int:
+        use: int
+        (use,) = self._db.execute("UPDATE totals SET uses = uses + 1 RETURNING uses").fetchone()
+        return use
+
+    def _use_before_all(self) -> int:
+        use: int
+        (use,) = self._db.execute("SELECT coalesce(min(used), 1) - 1 FROM entries").fetchone()
+        return use  # no place is before its entry's last use
+
+    def _space_bytes(self, limit_bytes: int) -> int:
+        return limit_bytes - self._segment_bytes(_PINNED)
+
+    def _segment_bytes(self, segment: int) -> int:
+        size_bytes: int
+        (size_bytes,) = self._db.execute("SELECT charge_bytes FROM segments WHERE segment = ?", (segment,)).fetchone()
+        return size_bytes
+
+    def _fit(self, policy: Policy, space_bytes: int) -> None:
+        for segment in range(SEGMENTS_MAX - 1, 0, -1):
+            while self._segment_bytes(segment) > policy.part_bytes(segment, space_bytes):
+                moved = self._db.execute(
+                    "UPDATE entries SET segment = segment - 1, place = ? WHERE key ="
+                    " (SELECT key FROM entries WHERE segment = ? AND NOT pinned ORDER BY place LIMIT 1)",
+                    (self._next_use(), segment),
+                )
+                assert moved.rowcount == 1, "the sums of the segments are kept by triggers"
 
     def _charged(self) -> int:
         usage = self.usage()
@@ -274,7 +387,14 @@ class _Transaction(AbstractContextManager[None]):
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("ROLLBACK" if kind else "COMMIT")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            # Also after a commit that failed: left open, it would keep every other process from writing. Some errors
+            # have ended it already.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
 
 def _entry(

@@ -18,6 +18,7 @@ from cache.disk import Folder, charge_bytes
 from cache.errors import CacheFull, DiskFailed
 from cache.index import Entry, Index, Usage
 from cache.lru import Candidate, choose_victims, next_to_go
+from cache.policies import POLICIES
 from cache.threads import DiskThreads, ended, in_thread, start_in_thread
 from cache.types import Blob, CacheConfig
 from cache.watch import DiskWatch
@@ -25,7 +26,7 @@ from metrics import Instruments
 
 log = structlog.get_logger(__name__)
 
-_ORPHAN_S = 8.0  # looked at every second or so: gone within ten
+_ORPHAN_S = 7.0  # looked at every second or so, later on a busy machine: gone within ten
 
 
 class Ledger:
@@ -36,6 +37,7 @@ class Ledger:
 
     def __init__(self, folder: Folder, config: CacheConfig, watch: DiskWatch, instruments: Instruments) -> None:
         self._folder, self._config, self._instruments = folder, config, instruments
+        self._policy = POLICIES[config.policy]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache-ledger")
         self._disk = DiskThreads(self._thread, watch)
         self._touched: dict[str, int] = {}
@@ -85,13 +87,16 @@ class Ledger:
     async def release(self, name: str) -> None:
         """Give back a promise. If the disk refuses, `sweep` does it later."""
         try:
-            await self._disk("note the end of a fill", self._index.release, name, self._folder.has_fill)
+            await self._disk("note the end of a fill", self._release, name)
         except DiskFailed as error:
             log.error("reservation.kept", name=name, error=str(error))
 
     async def commit(self, name: str, blob: Blob) -> None:
-        """Turn a promise into an entry whose file is in its place. Raises DiskFailed; the entry is counted later."""
-        await self._disk("note the entry", self._index.commit, name, blob, self._folder.entry_stat)
+        """Turn a promise into an entry whose file is in its place. If the disk refuses, `sweep` does it later."""
+        try:
+            await self._disk("note the entry", self._index.commit, name, blob, self._folder.entry_stat)
+        except DiskFailed as error:
+            log.error("entry.noted_later", name=name, error=str(error))
 
     async def evict(self, key: str) -> int | None:
         """Take an entry out of use and return its size, or None if there is none. Raises DiskFailed if it stays."""
@@ -105,7 +110,7 @@ class Ledger:
         await self._disk("quarantine", self._quarantine, key)
 
     async def pin(self, key: str, *, pinned: bool) -> bool:
-        return await self._disk("pin", self._index.pin, key, pinned=pinned)
+        return await self._disk("pin", self._pin, key, pinned=pinned)
 
     async def entries(self) -> list[Entry]:
         """All entries, the most recently used first."""
@@ -157,7 +162,7 @@ class Ledger:
             return
         touched, self._touched = self._touched, {}
         try:
-            await self._disk("note uses", self._index.touch, touched)
+            await self._disk("note uses", self._index.touch, touched, self._policy, self._config.size_max)
         except DiskFailed as error:
             log.warning("touches.lost", entries=len(touched), error=str(error))
 
@@ -192,6 +197,7 @@ class Ledger:
             self._replace_index(error)
             wrong = self._index.settle(self._folder.scan(), self._folder.entry_stat)
         self._index.lost_promises(self._folder.has_fill, self._folder.entry_stat)
+        self._index.fit(self._policy, self._config.size_max)
         self._obey_limit()
         return wrong
 
@@ -207,8 +213,11 @@ class Ledger:
     def _reserve(self, name: str, blob: Blob) -> None:
         assert blob.size_bytes is not None
         need_bytes = charge_bytes(blob.size_bytes)
-        while True:
+        # Who goes on with another's fill has its promise: nobody else must go for it.
+        while not self._index.is_promised(name):
             limit_bytes = self._config.size_max
+            if need_bytes > limit_bytes:
+                raise CacheFull(need_bytes, limit_bytes)  # not worth a look at every entry
             room_bytes = self._room_bytes(limit_bytes)
             # The index looks again under its lock: what another process was promised meanwhile counts.
             if need_bytes <= room_bytes and self._index.promise(name, blob, limit_bytes, self._aside_bytes):
@@ -300,6 +309,8 @@ class Ledger:
         if not self._index.is_current:
             self._index.close()
             self._index = Index(self._folder.index_path)
+            # It was removed, or replaced by a process that did not know what this one wrote into the old one since.
+            self._index.settle(self._folder.scan(), self._folder.entry_stat)
         usage = self._index.usage()
         return Usage(
             entries=usage.entries,
@@ -309,12 +320,20 @@ class Ledger:
             quarantined_bytes=self._folder.quarantined_bytes(),
         )
 
+    def _release(self, name: str) -> None:
+        self._index.release(name, self._folder.has_fill, self._folder.entry_stat)
+
     def _evict(self, key: str) -> int | None:
         found = self._folder.entry_stat(key)
         if not self._folder.retire_entry(key):
             found = None
         self._index.forget(key, self._folder.has_entry)
         return found.size_bytes if found else None
+
+    def _pin(self, key: str, *, pinned: bool) -> bool:
+        has_entry = self._index.pin(key, pinned=pinned)
+        self._index.fit(self._policy, self._config.size_max)  # what is pinned is no part of the policy's space
+        return has_entry
 
     def _quarantine(self, key: str) -> None:
         self._folder.quarantine_entry(key)
@@ -337,8 +356,8 @@ class Ledger:
                 self._orphans[path.name] = state, since_s
                 if path.name not in before and stat.st_size:
                     yield path.name.rpartition(".")[0]
-            elif self._folder.retire(path):
-                self._index.release(path.name, self._folder.has_fill)
+            elif self._folder.retire_orphan(path):
+                self._release(path.name)
                 log.info("fill.removed", name=path.name, size_bytes=stat.st_size, reason="nobody goes on with it")
 
     def _count(self, key: str, freed_bytes: int, reason: str) -> None:

@@ -49,7 +49,7 @@ def next_to_go(oldest_first: Iterable[Candidate], *, read: Collection[str] = ())
     """The entry that goes before room is needed: never a pinned, a young or a read one."""
     for candidate in oldest_first:
         if candidate.is_young:
-            return None  # those behind it are as young
+            return None  # those behind it are as young, or were used again
         if not candidate.pinned and candidate.key not in read:
             return candidate
     return None

@@ -32,6 +32,7 @@ class Progress:
         self.state = State.STARTING
         self.error: Exception | None = None
         self._waiters: set[asyncio.Future[None]] = set()
+        self._awaited = asyncio.Event()
 
     @property
     def has_ended(self) -> bool:
@@ -45,6 +46,11 @@ class Progress:
     def is_awaited(self) -> bool:
         """Whether somebody waits for the next change."""
         return bool(self._waiters)
+
+    async def awaited(self) -> None:
+        """Return when somebody begins to wait for the next change."""
+        self._awaited.clear()
+        await self._awaited.wait()
 
     def open(self) -> None:
         """The source agreed: readers may send their headers. Does nothing later on: a fill may change hands."""
@@ -108,6 +114,7 @@ class Progress:
     async def _change(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
+        self._awaited.set()
         try:
             await waiter
         finally:

@@ -28,6 +28,7 @@ class CacheConfig(BaseModel, frozen=True, extra="forbid"):
     evict_from_percent: int = Field(default=90, ge=1, le=100)
     evict_to_percent: int = Field(default=85, ge=0, le=100)
     min_age_s: float = Field(default=600.0, ge=0)
+    policy: Literal["slru", "lru"] = "slru"
     range_wait_s: float = Field(default=1.0, ge=0)
     range_reads_max: int = Field(default=16, ge=0)
     range_fill_percent: int = Field(default=25, ge=0, le=100)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from cache.check import Check
 from cache.errors import DiskFailed
 from cache.files import write_all
-from cache.threads import DiskThreads
+from cache.threads import DiskThreads, start_in_thread
 from cache.types import MIB
 
 _WAITING_MAX_BYTES = 4 * MIB
@@ -84,13 +84,18 @@ class Writer:
         self._room.set()
         self._idle.clear()
         stop = self._at + sum(map(len, batch))
-        loop = asyncio.get_running_loop()
         self._calls = {
             self._disk.start("write", self._write, batch, self._at, stop),
-            loop.run_in_executor(self._hashing, self._check.take, batch, self._at, self._fd),
+            self._checking(batch),
         }
         for call in tuple(self._calls):
             call.add_done_callback(lambda call: self._ended(call, stop))
+
+    def _checking(self, batch: Sequence[bytes]) -> asyncio.Future[None]:
+        """What the check has to read back first may hang with the disk, and downloads past the cache need hashing."""
+        if self._check.at < self._at:
+            return self._disk.start("read", self._check.take, batch, self._at, self._fd)
+        return start_in_thread(self._hashing, self._check.take, batch, self._at, self._fd)
 
     def _ended(self, call: asyncio.Future[None], stop: int) -> None:
         self._calls.discard(call)

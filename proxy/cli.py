@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from proxy.config import Config, ConfigError, load, origins
 
@@ -272,6 +273,49 @@ def cache_verify(
     )
 
 
+@cache_app.command("simulate")
+def cache_simulate(
+    *,
+    logs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="LOG…",
+            exists=True,
+            dir_okay=False,
+            help="Logs of Glint in JSON, or tables key,size[,time]; also .gz.",
+        ),
+    ],
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option("--size-max", metavar="SIZE", help="Such as '500 GiB'; may be repeated. Default: cache.size_max."),
+    ] = None,
+    policies: Annotated[
+        list[str] | None, typer.Option("--policy", metavar="P", help="May be repeated. Default: all there are.")
+    ] = None,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """What a cache of this size would have spared the stores, by the downloads that logs tell of.
+
+    Begins with an empty cache. Asks no running Glint, and changes nothing. Pinned images count as any other.
+    """
+    from cache import POLICIES  # noqa: PLC0415
+    from proxy.commands import simulate as command  # noqa: PLC0415
+    from proxy.commands.errors import CommandFailed  # noqa: PLC0415
+
+    for name in policies or ():
+        if name not in POLICIES:
+            raise typer.BadParameter(f"expected one of {', '.join(POLICIES)}, got {name!r}", param_hint="--policy")
+    options = command.Options(
+        logs=logs, sizes_bytes=[_size(text) for text in sizes or ()], policies=policies or (), as_json=as_json
+    )
+    try:
+        command.run(load_or_exit(config, overrides), options)
+    except CommandFailed as error:
+        fail(str(error))
+
+
 @config_app.command("check")
 def config_check(config: ConfigFile = None, overrides: Overrides = None) -> None:
     """Say "ok", or all that is wrong at once with exit status 2."""
@@ -289,6 +333,16 @@ def config_show(config: ConfigFile = None, overrides: Overrides = None) -> None:
 
     loaded = load_or_exit(config, overrides)
     typer.echo(command.show(loaded, origins(_file(config), overrides or (), os.environ)), nl=False)
+
+
+def _size(text: str) -> int:
+    try:
+        size_bytes = TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError:
+        size_bytes = ByteSize(0)
+    if size_bytes <= 0:
+        raise typer.BadParameter(f'expected a size such as "500 GiB", got {text!r}', param_hint="--size-max")
+    return size_bytes
 
 
 def load_or_exit(config: Path | None, overrides: list[str] | None) -> Config:

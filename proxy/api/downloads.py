@@ -16,6 +16,7 @@ from proxy.api import access
 from proxy.api.call import Call
 from proxy.blobs import active_locations, blob_of
 from proxy.errors import BadRequest, Forbidden, RangeNotSatisfiable
+from proxy.policy import image_target
 from proxy.services import Services
 from upstream.errors import DataNotFound, Invalid, NotSupported, Unavailable
 from upstream.types import Image, Location, Status
@@ -34,14 +35,15 @@ async def download(call: Call) -> web.StreamResponse:
     preferred = _preferred_stores(call, image)
     if not active_locations(image):
         raise DataNotFound("the image")
-    part = _asked(call.request, image)
+    part, may_fill = _asked(call.request, image), _may_fill(call, image)
     if part is not None:
         try:
-            async with open_image(call.services, image, part=part, preferred=preferred) as reader:
+            async with open_image(call.services, image, part=part, preferred=preferred, may_fill=may_fill) as reader:
                 return await _send(call, image, reader, part)
         except NotSupported:
             log.info("download.needs_a_fill", key=image.id)  # no store can give a part: it is had from the whole
-    async with open_image(call.services, image, preferred=preferred) as reader:
+            may_fill = True
+    async with open_image(call.services, image, preferred=preferred, may_fill=may_fill) as reader:
         return await _send(call, image, reader, part)
 
 
@@ -60,7 +62,12 @@ async def _send(call: Call, image: Image, reader: Reader, part: Span | None) -> 
 
 @asynccontextmanager
 async def open_image(
-    services: Services, image: Image, *, part: Span | None = None, preferred: Sequence[str] = ()
+    services: Services,
+    image: Image,
+    *,
+    part: Span | None = None,
+    preferred: Sequence[str] = (),
+    may_fill: bool = True,
 ) -> AsyncIterator[Reader]:
     """A reader for the image's bytes: in place if they lie in a local store, else through the cache.
 
@@ -76,7 +83,9 @@ async def open_image(
         reader = await _open_local(services, blob, locations, source, stack)
         try:
             if reader is None:
-                reader = await stack.enter_async_context(services.cache.open(blob, source, start=start, stop=stop))
+                reader = await stack.enter_async_context(
+                    services.cache.open(blob, source, start=start, stop=stop, may_fill=may_fill)
+                )
             yield reader
         except (Invalid, NotSupported) as error:
             if part is not None and isinstance(error, NotSupported):
@@ -113,6 +122,19 @@ def _preferred_stores(call: Call, image: Image) -> tuple[str, ...]:
     if not set(preferred) <= set(known):
         raise BadRequest(f"One of the stores in prefer={named} is not configured; there are {', '.join(known)}.")
     return preferred
+
+
+def _may_fill(call: Call, image: Image) -> bool:
+    """Whether the answer may be cached: not on `Cache-Control: no-store`, for a sweep over all images.
+
+    Only who may say what is cached is obeyed: else anyone could have the stores read for every request of his.
+    Source: RFC 9111, section 5.2.1.5.
+    """
+    lines = call.request.headers.getall(hdrs.CACHE_CONTROL, ())
+    directives = {directive.strip().lower() for line in lines for directive in line.split(",")}
+    if "no-store" not in directives:
+        return True
+    return not call.services.policy.allows("cache_image", call.context, image_target(image))
 
 
 def _asked(request: web.Request, image: Image) -> Span | None:

@@ -4,11 +4,11 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from aiohttp.abc import AbstractStreamWriter
 
-from cache import in_thread
-from proxy.transfer.sendfile import ClientGone, FileShort
+from proxy.transfer.sendfile import ClientGone, FileShort, in_time
 
 _PIECE_BYTES = 512 * 1024
 
@@ -39,15 +39,19 @@ async def send_buffered(
     stop: int,
     advance: Callable[[int], None],
 ) -> None:
-    """Send a file's bytes from `start` up to `stop` through memory. Raises ClientGone, FileShort, OSError."""
+    """Send a file's bytes from `start` up to `stop` through memory. Raises ClientGone, FileShort, DiskSlow, OSError."""
     at = start
     while at < stop:
-        piece = await in_thread(threads, os.pread, file, min(_PIECE_BYTES, stop - at), at)
+        piece = await in_time(threads, file, partial(_pread, count=min(_PIECE_BYTES, stop - at), at=at))
         if not piece:
             raise FileShort("the file ends before the bytes that were promised from it")
         await out.write(piece)
         at += len(piece)
         advance(at)
+
+
+def _pread(file: int, *, count: int, at: int) -> bytes:
+    return os.pread(file, count, at)
 
 
 async def drain(transport: asyncio.Transport, writer: AbstractStreamWriter, *, idle_s: float) -> None:

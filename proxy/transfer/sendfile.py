@@ -12,7 +12,10 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
 
 # One turn of the loop per client sends at most this much, so that many clients share it evenly. The first turns are
 # short, so that the first bytes of many clients who come at once do not wait for each other's bodies.
@@ -171,14 +174,28 @@ class SocketSender:
 async def read_ahead(cold: ThreadPoolExecutor, file: int, start: int, stop: int, behind: range = range(0)) -> None:
     """Wait in a thread until the next pages are in memory, so that no other client waits. Those `behind` are let go.
 
-    Raises DiskSlow when that takes too long, FileShort, OSError. The thread has a descriptor of its own: one that is
-    given up harms nobody when the disk comes back.
+    Raises DiskSlow when that takes too long, FileShort, OSError.
+    """
+    await in_time(cold, file, lambda own: _read(own, start, stop, behind))
+
+
+async def in_time(cold: ThreadPoolExecutor, file: int, call: Callable[[int], T]) -> T:
+    """What `call` gives in a thread, with a descriptor of its own for `file`. Raises DiskSlow if that takes too long.
+
+    A call that is given up harms nobody when the disk comes back.
     """
     own = os.dup(file)
-    waiting = asyncio.get_running_loop().run_in_executor(cold, _read, own, start, stop, behind)
+
+    def closing() -> T:
+        try:
+            return call(own)
+        finally:
+            os.close(own)
+
+    waiting = asyncio.get_running_loop().run_in_executor(cold, closing)
     try:
         async with asyncio.timeout(_DISK_S):
-            await asyncio.shield(waiting)
+            return await asyncio.shield(waiting)
     except TimeoutError as error:
         waiting.add_done_callback(_look_at)
         raise DiskSlow(f"the disk gave no byte for {_DISK_S:g} s") from error
@@ -187,26 +204,23 @@ async def read_ahead(cold: ThreadPoolExecutor, file: int, start: int, stop: int,
         raise
 
 
-def _look_at(waiting: asyncio.Future[None]) -> None:
+def _look_at(waiting: asyncio.Future[T]) -> None:
     """So that asyncio does not report an error that nobody waits for any more."""
     if not waiting.cancelled():
         waiting.exception()
 
 
 def _read(own: int, start: int, stop: int, behind: range) -> None:
-    """In a thread: have the disk bring the next pages, and wait for the first of them. Closes the descriptor."""
-    try:
-        if behind:
-            os.posix_fadvise(own, behind.start, len(behind), os.POSIX_FADV_DONTNEED)
-        os.posix_fadvise(own, start, min(_READ_AHEAD_BYTES, stop - start), os.POSIX_FADV_WILLNEED)
-        if not os.pread(own, 1, min(start + _TURN_BYTES, stop) - 1):
-            raise FileShort("the file ends before the bytes that were promised from it")
-        # The last page came; those before it came with it or are on their way. One that is lost would be asked for
-        # again for ever, so each is touched.
-        for at in range(start, min(start + _TURN_BYTES, stop), _PAGE_BYTES):
-            os.pread(own, 1, at)
-    finally:
-        os.close(own)
+    """In a thread: have the disk bring the next pages, and wait for the first of them."""
+    if behind:
+        os.posix_fadvise(own, behind.start, len(behind), os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(own, start, min(_READ_AHEAD_BYTES, stop - start), os.POSIX_FADV_WILLNEED)
+    if not os.pread(own, 1, min(start + _TURN_BYTES, stop) - 1):
+        raise FileShort("the file ends before the bytes that were promised from it")
+    # The last page came; those before it came with it or are on their way. One that is lost would be asked for
+    # again for ever, so each is touched.
+    for at in range(start, min(start + _TURN_BYTES, stop), _PAGE_BYTES):
+        os.pread(own, 1, at)
 
 
 def is_resident(file: int, start: int, count: int) -> bool:

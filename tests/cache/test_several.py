@@ -1,6 +1,8 @@
 """Several caches on one folder, as the workers of one Glint have it: they share nothing but the folder."""
 
 import asyncio
+import statistics
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -48,6 +50,20 @@ async def test_a_follower_gets_what_is_written_while_the_rest_is_still_to_come(c
         source.release()
         assert await read_all(leader) == await read_all(follower) == CONTENT.read()
     assert never.opened == 0
+
+
+async def test_a_follower_that_was_busy_gets_at_once_what_was_written_meanwhile(caches: list[ImageCache]) -> None:
+    source, took_s = GatedSource(CONTENT, released=64 * KIB), []
+    async with caches[0].open(BLOB, source) as leader, caches[1].open(BLOB, GatedSource(CONTENT)) as follower:
+        for to in range(256 * KIB, 2 * MIB, 256 * KIB):
+            await asyncio.sleep(0.03)  # it sends, and nobody waits
+            source.release(to)
+            await leader.beyond(to - 65 * KIB)
+            began_s = time.monotonic()
+            await follower.beyond(to - 65 * KIB)
+            took_s.append(time.monotonic() - began_s)
+        source.release()
+    assert statistics.median(took_s) < 0.02
 
 
 async def test_a_store_that_hesitates_lets_no_follower_through(caches: list[ImageCache]) -> None:
@@ -210,3 +226,25 @@ async def test_promises_of_all_workers_count_against_one_limit(caches: list[Imag
     for source in sources:
         source.release()
     assert sorted(outcome for _, outcome in await asyncio.gather(*asks)) == ["bypass", "miss", "miss"]
+
+
+async def test_who_waits_too_long_for_a_turn_in_another_worker_goes_past_the_cache(config: CacheConfig) -> None:
+    single = config.model_copy(update={"fills_max": 1, "fill_idle_s": 0.5})
+    waiting = Noise(MIB, seed=3)
+    async with ImageCache(single, Instruments()) as busy, ImageCache(single, Instruments()) as other:
+        trickling = GatedSource(CONTENT, released=MIB)
+        async with busy.open(BLOB, trickling) as first, AsyncExitStack() as stack:
+            await first.beyond(0)
+            queued = asyncio.ensure_future(busy.store(blob_of(waiting, "queued"), GatedSource(waiting)))  # noqa: TID251 - awaited below
+            stack.push_async_callback(lambda: queued)
+            while await other.filling("queued") is None:  # noqa: ASYNC110 - no event for tests
+                await asyncio.sleep(0.01)
+            asking = asyncio.ensure_future(fetch(other, GatedSource(waiting), blob_of(waiting, "queued")))  # noqa: TID251 - awaited below
+            for to in range(MIB, 2 * MIB, 64 * KIB):
+                await asyncio.sleep(0.1)  # slowly, not stalled
+                trickling.release(to)
+                if asking.done():
+                    break
+            assert await asking == (waiting.read(), Outcome.BYPASS)
+            trickling.release()
+        assert await fetch(other, GatedSource(waiting), blob_of(waiting, "queued")) == (waiting.read(), Outcome.HIT)

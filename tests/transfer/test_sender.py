@@ -6,6 +6,7 @@ import mmap
 import os
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -95,6 +96,30 @@ async def test_tls_bodies_are_as_right_as_plain_ones(tmp_path: Path, origin: Ori
         async with glint.session.get(glint.file_url(image_id), headers={"Range": "bytes=-7"}) as answer:
             assert await answer.read() == CONTENT.read(CONTENT.size_bytes - 7)
     assert origin.counts("disk").gets == 1
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+async def test_a_disk_that_hangs_in_mid_body_leaves_the_rest_to_the_store(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch, is_tls: bool
+) -> None:
+    certificate, key = await asyncio.to_thread(self_signed, tmp_path)
+    tls = {"server": {"tls": {"certificate": certificate, "key": key}}} if is_tls else {}
+    async with serving(config_for(tmp_path, tls)) as glint:
+        if is_tls:
+            glint.session.connector._ssl = ssl.create_default_context(cafile=certificate)  # type: ignore[union-attr]
+        image_id = await glint.register(CONTENT, origin.url("disk"))
+        await glint.fetch(image_id)
+        await glint.until_cached(image_id)
+        await asyncio.to_thread(forget_pages, entry_path(glint, image_id))
+        monkeypatch.setattr("proxy.transfer.sendfile._DISK_S", 0.5)
+        healed = threading.Event()
+        hanging = [glint.services.sender._cold.submit(healed.wait) for _ in range(8)]
+        try:
+            assert await glint.fetch(image_id) == CONTENT.read()
+        finally:
+            healed.set()
+        assert all(call.result() for call in hanging)
+    assert origin.counts("disk").gets == 2
 
 
 async def test_pages_that_are_not_in_memory_are_sent_all_the_same(glint: Served, origin: Origin) -> None:
