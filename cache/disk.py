@@ -43,6 +43,9 @@ from cache.sums import sums_bytes
 
 FORMAT = "glint-cache 2\n"
 _SUMS = ".sums"
+_MAY_BE_THERE = frozenset(
+    {"VERSION.new", "lost+found"}
+)  # in a folder that becomes ours, which may be a disk of its own
 _READ_BYTES = 4 * 1024 * 1024
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CLAIM_TRIES = 100  # each is lost to another process that is in the midst of something
@@ -119,7 +122,7 @@ class Folder:
         """Make an empty folder ours. VERSION comes first and whole: a kill at any point can be repeated."""
         version, unfinished = self.root / "VERSION", self.root / "VERSION.new"
         if not version.exists():
-            if any(path != unfinished for path in self.root.iterdir()):
+            if any(path.name not in _MAY_BE_THERE for path in self.root.iterdir()):
                 raise UnknownFormat(
                     f"{self.root} is not empty and has no VERSION file: not a cache folder of Glint. "
                     "Name another folder in cache.dir, or empty this one",
@@ -358,7 +361,7 @@ class Folder:
         with contextlib.suppress(FileNotFoundError):
             kept = self._quarantine / f"{key}.{suffix}"
             self.entry_path(key).rename(kept)
-            kept.chmod(Mark.LEFT)
+            kept.chmod(Mark.FAILED)  # who reads it now is cut before its end
         with contextlib.suppress(FileNotFoundError):
             self.sums_path(key).rename(self._quarantine / f"{key}.{suffix}{_SUMS}")
 
@@ -396,7 +399,8 @@ class Folder:
         """The growing files, whoever fills them."""
         for path in list(self._fills.iterdir()):
             with contextlib.suppress(FileNotFoundError):
-                yield path, path.stat()
+                if path.is_file():
+                    yield path, path.stat()
 
     def fill_bytes(self, key: str) -> int | None:
         """How much of a running fill is written, None if there is none."""

@@ -52,7 +52,12 @@ class Flight:
         if self.fd is None or self.part is not Part.READING:
             return True
         seen = look(self.fd)
-        return seen.is_linked and seen.mark is not Mark.LEFT
+        return seen.is_linked and seen.mark not in (Mark.LEFT, Mark.FAILED)
+
+    @property
+    def is_condemned(self) -> bool:
+        """Whether the file was found to hold wrong bytes, by this process or another."""
+        return self.fd is not None and look(self.fd).mark is Mark.FAILED
 
     def locate(self, claim: Claim) -> None:
         """The claim's file is this flight's, if it has none yet. Called again when the fill changes hands."""

@@ -123,13 +123,18 @@ class Housekeeping:
                 await in_thread(self._probes, self._watch.probe, self._folder.root)
 
     async def _keep(self) -> None:
+        failed: DiskFailed | None = None
         for turn in itertools.count():
             try:
                 if turn == 0:
                     await self._ledger.settled()
+                if failed is not None:
+                    await self._ledger.mend(failed)
+                failed = None
                 await self._keep_once(is_flush=turn % _FLUSH_EVERY == 0)
-            except CacheUnusable as error:
+            except DiskFailed as error:
                 log.warning("housekeeping.failed", error=str(error))
+                failed = error
             await asyncio.sleep(_EVERY_S)
 
     async def _keep_once(self, *, is_flush: bool) -> None:

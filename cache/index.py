@@ -77,7 +77,7 @@ END;
 """
 _NAMES = frozenset(re.findall(r"IF NOT EXISTS (\w+)", _SCHEMA))
 _SELECT = "SELECT key, size_bytes, digest_algorithm, digest_value, hits, used_at_s, created_at_s, pinned FROM entries"
-_BUSY_S = 5.0
+_BUSY_S = 3.0
 _SETTLED_AT_ONCE = 500  # rows: some 20 ms, in which nobody else can write
 _SETTLE_PAUSE_S = 0.003
 
@@ -164,6 +164,10 @@ class Index:
         """
         with self._write():
             return self._is_promised(name)
+
+    def promised(self) -> set[str]:
+        """The names of all fills that have a promise."""
+        return {name for (name,) in self._db.execute("SELECT name FROM promises")}
 
     def promise(self, name: str, blob: Blob, limit_bytes: int, aside_bytes: Callable[[], int]) -> bool:
         """Promise room to a fill, by the name of its file; whether there was room.
@@ -367,7 +371,8 @@ class Index:
                     " (SELECT key FROM entries WHERE segment = ? AND NOT pinned ORDER BY place LIMIT 1)",
                     (self._next_use(), segment),
                 )
-                assert moved.rowcount == 1, "the sums of the segments are kept by triggers"
+                if not moved.rowcount:
+                    raise sqlite3.DatabaseError("the sums of the segments do not agree with the entries")
 
     def _charged(self) -> int:
         usage = self.usage()

@@ -72,6 +72,12 @@ class Ledger:
             duration_s=round(time.monotonic() - started, 3),
         )
 
+    async def mend(self, error: DiskFailed) -> None:
+        """Make the index anew if the error came of its being damaged. Order of use, pins and promises are lost then."""
+        cause = error.__cause__
+        if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError):
+            await self._disk("make a new index", self._mend)
+
     async def close(self) -> None:
         with contextlib.suppress(OSError, sqlite3.Error):
             await ended(self._settling)
@@ -187,6 +193,17 @@ class Ledger:
                 self._folder.quarantine_index()
                 self._index = Index(self._folder.index_path)
 
+    def _mend(self) -> int:
+        """Put a new index in the place of this one, unless another process has done so."""
+        log.error("index.damaged", reason="a new one is made of what lies in the folder")
+        with self._folder.exclusive("index", wait=True):
+            was_current = self._index.is_current
+            self._index.close()
+            if was_current:
+                self._folder.quarantine_index()
+            self._index = Index(self._folder.index_path)
+        return self._settle()
+
     def _settle(self) -> int:
         try:
             wrong = self._index.settle(self._folder.scan(), self._folder.entry_stat)
@@ -298,7 +315,7 @@ class Ledger:
         return min(limit_bytes - usage.charged_bytes, on_disk)
 
     def _aside_bytes(self) -> int:
-        return self._folder.sweep_leaving() + self._folder.quarantined_bytes()
+        return self._folder.sweep_leaving() + self._folder.quarantined_bytes() + self._unpromised_bytes()
 
     def _is_too_full(self, percent: int) -> bool:
         if self._folder.free_bytes() < self._config.free_min:
@@ -315,10 +332,15 @@ class Ledger:
         return Usage(
             entries=usage.entries,
             committed_bytes=usage.committed_bytes,
-            reserved_bytes=usage.reserved_bytes,
+            reserved_bytes=usage.reserved_bytes + self._unpromised_bytes(),
             leaving_bytes=self._folder.sweep_leaving(),
             quarantined_bytes=self._folder.quarantined_bytes(),
         )
+
+    def _unpromised_bytes(self) -> int:
+        """What lies in fills whose promise was lost with a damaged index."""
+        promised = self._index.promised()
+        return sum(stat.st_size for path, stat in self._folder.fills() if path.name not in promised)
 
     def _release(self, name: str) -> None:
         self._index.release(name, self._folder.has_fill, self._folder.entry_stat)

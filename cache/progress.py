@@ -9,6 +9,7 @@ import asyncio
 from enum import Enum, auto
 
 HELD_BACK_BYTES = 64 * 1024
+_WOKEN_AT_ONCE = 64
 
 
 class State(Enum):
@@ -121,6 +122,13 @@ class Progress:
             self._waiters.discard(waiter)
 
     def _wake(self) -> None:
-        for waiter in self._waiters:
+        if self._waiters:
+            self._wake_some([waiter for waiter in self._waiters if not waiter.done()])
+
+    def _wake_some(self, waiters: list[asyncio.Future[None]]) -> None:
+        """A thousand clients who all send now would keep the loop from everything else: they come in turns."""
+        for waiter in waiters[:_WOKEN_AT_ONCE]:
             if not waiter.done():
                 waiter.set_result(None)
+        if len(waiters) > _WOKEN_AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._wake_some, waiters[_WOKEN_AT_ONCE:])

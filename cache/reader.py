@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from cache.errors import DigestMismatch, WrongSize
+from cache.errors import DigestMismatch, FillFailed, WrongSize
 from cache.flight import Flight
+from cache.progress import HELD_BACK_BYTES
 from cache.resume import limit_idle, resuming
 from cache.threads import in_thread
 from cache.types import Blob, Digest, Outcome, Source, Span
@@ -46,7 +47,17 @@ class Reader:
     async def beyond(self, offset: int) -> int:
         """Wait until there is a byte at `offset`; return where the readable part ends. Raises what failed the fill."""
         assert self.blob.size_bytes is not None
-        return self.blob.size_bytes if self.flight is None else await self.flight.progress.beyond(offset)
+        if self.flight is None:
+            return self.blob.size_bytes
+        stop = await self.flight.progress.beyond(offset)
+        if stop < self.blob.size_bytes:
+            return stop
+        # The end waits for a last look: an entry may have been found damaged while it was sent.
+        if offset < (held_from := self.blob.size_bytes - HELD_BACK_BYTES):
+            return held_from
+        if self.flight.is_condemned:
+            raise FillFailed(f"{self.blob.key} was found damaged while it was sent")
+        return stop
 
     @property
     def can_go_direct(self) -> bool:

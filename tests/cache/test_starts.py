@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cache import CacheConfig, ImageCache, Outcome, UnknownFormat
+from cache import CacheConfig, DiskFailed, FillFailed, ImageCache, Outcome, UnknownFormat, Verdict
 from metrics import Instruments
-from tests.cache.reading import BLOB, CONTENT, fetch, files_in, flip, open_descriptors
+from tests.cache.reading import BLOB, CONTENT, fetch, files_in, flip, open_descriptors, read_all
 from tests.cache.sources import GatedSource, blob_of
 from tests.content import MIB, Noise
 
@@ -177,3 +177,48 @@ async def test_storing_what_is_there_asks_no_store(cache: ImageCache) -> None:
     await cache.store(BLOB, source)
     await cache.store(BLOB, source)
     assert source.opened == 1
+
+
+async def test_an_index_that_is_damaged_while_it_is_used_is_made_anew(
+    config: CacheConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cache.housekeeping._EVERY_S", 0.05)
+    async with ImageCache(config, Instruments()) as cache:
+        await cache.store(BLOB, GatedSource(CONTENT))
+        await asyncio.to_thread(overwrite, config.dir / "index.db")
+        other = Noise(MIB, seed=5)
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await cache.store(blob_of(other, "other-1"), GatedSource(other))
+                    break
+                except DiskFailed:
+                    await asyncio.sleep(0.05)
+        assert {entry.key for entry in await cache.entries()} == {BLOB.key, "other-1"}
+        assert (await cache.usage()).reserved_bytes == 0
+
+
+def overwrite(path: Path) -> None:
+    for file in path.parent.glob(f"{path.name}*"):
+        if not file.name.endswith("-shm"):
+            with file.open("r+b") as opened:
+                opened.write(b"\xff" * file.stat().st_size)
+
+
+async def test_a_cache_may_lie_on_a_disk_of_its_own(config: CacheConfig) -> None:
+    (config.dir / "lost+found").mkdir(parents=True)
+    async with ImageCache(config, Instruments()) as cache:
+        assert (await fetch(cache, GatedSource(CONTENT)))[0] == CONTENT.read()
+
+
+async def test_who_reads_an_entry_that_is_found_damaged_is_cut_before_its_end(
+    cache: ImageCache, config: CacheConfig
+) -> None:
+    await cache.store(BLOB, GatedSource(CONTENT))
+    async with cache.open(BLOB, GatedSource(CONTENT)) as reader:
+        assert await read_all(reader, 0, MIB) == CONTENT.read(0, MIB)
+        await asyncio.to_thread(flip, config.dir / "entries" / BLOB.key[:2] / BLOB.key, 7)
+        assert await cache.verify(BLOB.key) is Verdict.DAMAGED
+        with pytest.raises(FillFailed):
+            await read_all(reader, MIB)
+    assert await fetch(cache, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.MISS)

