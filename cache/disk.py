@@ -287,13 +287,16 @@ class Folder:
         if not entry.parent.is_dir():
             entry.parent.mkdir(exist_ok=True, mode=0o700)
             sync_folder(self._entries)
+        gone_round = GoneRound(f"the fill of {key} showed no life for too long: another process goes on")
+        if not is_at(fd, fill):
+            raise gone_round
         write_durably(self.sums_path(key), sums)
         if not is_at(fd, fill):  # by now the name may be another process's new fill, half of it
-            raise GoneRound(f"the fill of {key} showed no life for too long: another process goes on")
+            raise gone_round
         fill.rename(entry)
         if not is_at(fd, entry):  # it became so in this very moment
             self.retire(entry)
-            raise GoneRound(f"the fill of {key} showed no life for too long: another process goes on")
+            raise gone_round
         sync_folder(entry.parent)
         sync_folder(self._fills)
 

@@ -202,3 +202,28 @@ def test_without_a_protected_part_the_order_is_that_of_use() -> None:
         one.hit("image-b", POLICIES["lru"])
         assert one.order == ["image-c", "image-a", "image-b"]
         assert one.bytes_of("segment > 0") == 0
+
+
+def test_what_has_fallen_back_goes_before_a_new_one() -> None:
+    with life() as one:
+        for key in ("image-a", "image-b", "image-c"):
+            one.fill(key, 300)
+        one.now_s[0] += 2 * MIN_AGE_S
+        one.fill("new", 50)
+        for key in ("image-a", "image-b", "image-c"):
+            one.hit(key)
+        assert one.order == ["image-a", "new", "image-b", "image-c"]
+
+
+def test_what_is_pinned_takes_nothing_from_the_others_part() -> None:
+    """Of what is left to the policy a fifth is still for new ones."""
+    with life() as one:
+        for key in ("image-a", "image-b", "image-c"):
+            one.fill(key, 200)
+            one.hit(key)
+        assert one.bytes_of("segment = 1") == one.bytes_of("TRUE")
+        one.pin("image-c", pinned=True)
+        one.fill("pinned", 300)
+        one.pin("pinned", pinned=True)
+        one.now_s[0] += 2 * MIN_AGE_S
+        assert one.order == ["pinned", "image-a", "image-b", "image-c"]
