@@ -25,8 +25,8 @@ _TURN_BYTES = 1024 * 1024
 _PACED_TURN_BYTES = 4 * 1024 * 1024
 _PACED_BUFFER_BYTES = 4 * 1024 * 1024
 _FIRST_TURN_BYTES = 256 * 1024
-# All clients together get no more than about this much before the loop looks after everything else: some 10 ms of it.
-_ROUND_BYTES = 32 * 1024 * 1024
+# All clients together get no more than about this much before the loop looks after everything else: some 25 ms of it.
+_ROUND_BYTES = 128 * 1024 * 1024
 _PROBE_STEP_BYTES = 2 * 1024 * 1024  # each probe costs 2 us; readahead and reclaim rarely leave smaller holes
 _READ_AHEAD_BYTES = 8 * 1024 * 1024
 _PAGE_BYTES = 4096
