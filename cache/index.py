@@ -78,6 +78,7 @@ END;
 _NAMES = frozenset(re.findall(r"IF NOT EXISTS (\w+)", _SCHEMA))
 _SELECT = "SELECT key, size_bytes, digest_algorithm, digest_value, hits, used_at_s, created_at_s, pinned FROM entries"
 _BUSY_S = 3.0
+_BUSY_PAUSE_S = 0.01
 _SETTLED_AT_ONCE = 500  # rows: some 20 ms, in which nobody else can write
 _SETTLE_PAUSE_S = 0.003
 
@@ -130,7 +131,7 @@ class Index:
         self._db = sqlite3.connect(path or ":memory:", timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._inode = path.stat().st_ino if path else 0
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._use_wal()
             # A power cut may lose the last touches; it cannot damage the file, and `settle` repairs what is missing.
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._check_schema()
@@ -140,6 +141,19 @@ class Index:
         except BaseException:
             self._db.close()
             raise
+
+    def _use_wal(self) -> None:
+        """SQLite does not wait by itself where several make this change of a new file at once."""
+        deadline_s = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_BUSY_PAUSE_S)
+            else:
+                return
 
     def _check_schema(self) -> None:
         columns = {row[1] for row in self._db.execute("PRAGMA table_info(entries)")}

@@ -214,7 +214,8 @@ def test_ctrl_c_leaves_the_fills_alone(world: World) -> None:
     gate = Gate(at=1000)
     image = world.image(fault=Fault(gate=gate))
     command = subprocess.Popen(
-        world.glint.command("prewarm", image.id),
+        # Shells start what runs in their background, such as these tests, with Ctrl-C ignored; children inherit that.
+        ["/usr/bin/env", "--default-signal=INT", *world.glint.command("prewarm", image.id)],
         env=world.glint.environment_of_commands,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
