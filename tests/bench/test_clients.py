@@ -150,7 +150,8 @@ def test_who_waits_for_a_first_byte_when_the_time_is_over_is_counted_with_the_ti
 
     assert not outcome.errors
     assert outcome.unanswered >= 1
-    assert max(outcome.waits_s) > 0.29
+    # The wait began when it was asked, a moment after the run did, and ended with it.
+    assert outcome.seconds - 0.05 < max(outcome.waits_s) < outcome.seconds
     assert outcome.bodies > 1
 
 

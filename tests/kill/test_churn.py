@@ -85,7 +85,7 @@ class Churning:
 
 @pytest.mark.parametrize(
     ("lasts_s", "disturbances"),
-    [(4, 0), pytest.param(600, 60, marks=[pytest.mark.long, pytest.mark.timeout(1200)])],
+    [(8, 0), pytest.param(600, 60, marks=[pytest.mark.long, pytest.mark.timeout(1200)])],
     ids=["short", "long"],
 )
 def test_the_limit_holds_at_every_sample_under_churn(

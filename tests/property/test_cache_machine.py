@@ -520,7 +520,7 @@ async def _body(reader: Reader, start: int = 0, stop: int | None = None) -> byte
 @pytest.mark.parametrize(
     ("examples", "steps"),
     [
-        pytest.param(25, 20, marks=pytest.mark.timeout(900)),  # seconds; but to shorten what fails takes minutes
+        pytest.param(40, 25, marks=pytest.mark.timeout(900)),  # seconds; but to shorten what fails takes minutes
         pytest.param(500, 60, marks=[pytest.mark.long, pytest.mark.timeout(3600)]),
     ],
 )
