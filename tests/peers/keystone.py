@@ -21,6 +21,8 @@ provider = fernet
 expiration = {expiration_s}
 [fernet_tokens]
 key_repository = {directory}/fernet
+[fernet_receipts]
+key_repository = {directory}/fernet
 [credential]
 key_repository = {directory}/credential
 [identity]
