@@ -82,6 +82,18 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(problem)
         return self
 
+    @model_validator(mode="after")
+    def _limits_only_with_keystone(self) -> Self:
+        if problem := _limits_of_nobody(self.auth, self.api):
+            raise ValueError(problem)
+        return self
+
+
+def _limits_of_nobody(auth: AuthConfig, api: ApiConfig) -> str | None:
+    if auth.kind == "keystone" or not api.use_keystone_limits:
+        return None
+    return f"api.use_keystone_limits: only with auth.kind keystone, got {auth.kind}"
+
 
 def _open_to_all(auth: AuthConfig, server: ServerConfig) -> str | None:
     if auth.kind != "none" or _is_loopback(server.host):
@@ -125,10 +137,11 @@ def _beyond_sections(document: Mapping[str, Any], problems: Collection[str]) -> 
     try:
         auth = AuthConfig.model_validate(document.get("auth", {}))
         server = ServerConfig.model_validate(document.get("server", {}))
+        api = ApiConfig.model_validate(document.get("api", {}))
     except ValidationError:
         return []
-    problem = _open_to_all(auth, server)
-    return [problem] if problem and problem not in problems else []
+    found = (_open_to_all(auth, server), _limits_of_nobody(auth, api))
+    return [problem for problem in found if problem and problem not in problems]
 
 
 def origins(

@@ -12,9 +12,10 @@ from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthen
 from proxy.config import Config
 from proxy.policy import Policy
 from proxy.prewarm import resolve
+from proxy.quotas import Quotas
 from proxy.transfer import Sender
 from upstream.errors import Unauthenticated
-from upstream.identity import Keystone
+from upstream.identity import Keystone, KeystoneLimits
 from upstream.registry import Registry, open_registry
 from upstream.stores import Stores, open_stores
 
@@ -28,6 +29,7 @@ class Services:
     authenticator: Authenticator
     policy: Policy
     registry: Registry
+    quotas: Quotas
     stores: Stores
     cache: ImageCache
     prewarmer: Prewarmer
@@ -51,7 +53,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         )
         await stack.enter_async_context(cache)
         await stack.enter_async_context(prewarmer)
-        authenticator = await _open_authenticator(config, policy, instruments, stack)
+        authenticator, limits = await _open_identity(config, policy, instruments, stack)
         sender = Sender(
             instruments,
             client_idle_s=config.server.client_idle_s,
@@ -67,6 +69,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             authenticator=authenticator,
             policy=policy,
             registry=registry,
+            quotas=Quotas(config.api, registry.usage, limits),
             stores=stores,
             cache=cache,
             prewarmer=prewarmer,
@@ -74,13 +77,17 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         )
 
 
-async def _open_authenticator(
+async def _open_identity(
     config: Config, policy: Policy, instruments: Instruments, stack: AsyncExitStack
-) -> Authenticator:
+) -> tuple[Authenticator, KeystoneLimits | None]:
+    """Who asks, and, where Keystone has the limits, how much he may have."""
     if config.auth.kind == "none":
-        return NoAuthentication()
+        return NoAuthentication(), None
     tokens = await stack.enter_async_context(
         TokenCache(config.token_cache, instruments, invalid=Unauthenticated),
     )
-    keystone = await stack.enter_async_context(Keystone(config.auth.keystone, instruments))
-    return KeystoneAuthentication(config.auth.keystone, keystone, tokens, policy)
+    section = config.auth.keystone
+    keystone = await stack.enter_async_context(Keystone(section, instruments))
+    limits = KeystoneLimits(section.limits, keystone, region=section.region_name)
+    authenticator = KeystoneAuthentication(section, keystone, tokens, policy)
+    return authenticator, limits if config.api.use_keystone_limits else None

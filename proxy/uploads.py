@@ -12,9 +12,10 @@ from aiohttp import StreamReader, web
 from proxy.api.config import ApiConfig
 from proxy.api.image_formats import FormatInspection
 from proxy.errors import BadRequest, Gone, TooLarge
+from proxy.quotas import StorageLimit
 from proxy.services import Services
 from upstream.errors import Conflict, NotFound, UpstreamError
-from upstream.registry import ImageChanges
+from upstream.registry import Ceiling, ImageChanges
 from upstream.stores import Stored
 from upstream.types import Context, Image, Status
 
@@ -57,14 +58,16 @@ class Upload:
         self._services, self._context, self._image = services, context, image
         self._expected_bytes = expected_bytes
         self._examination = _Examination(image, expected_bytes, services.config.api)
+        self._limit: StorageLimit | None = None
 
     async def receive(self, data: AsyncGenerator[bytes], store: str | None) -> None:
         """Store the data of an image that is `saving` and make it active.
 
-        Raises what is wrong with the data or the store; then, as when cancelled, the image is queued again and
-        nothing is stored. Raises Gone if the image was deleted meanwhile.
+        Raises what is wrong with the data, the store or the quota; then, as when cancelled, the image is queued again
+        and nothing is stored. Raises Gone if the image was deleted meanwhile.
         """
         try:
+            await self._fit()
             async with aclosing(self._examination.passed_on(data)) as chunks:
                 stored = await self._services.stores.write(self._image.id, chunks, self._expected_bytes, store)
         except BaseException:
@@ -80,9 +83,17 @@ class Upload:
             if not (await self._is_kept(stored) and isinstance(error, UpstreamError)):
                 raise
 
+    async def _fit(self) -> None:
+        """Stop the data where the project has no more room. Raises LimitExceeded if it is known to be too little."""
+        self._limit = await self._services.quotas.storage(self._context)
+        if self._limit is not None:
+            room = self._services.quotas.room_bytes(self._limit, self._image.id, self._expected_bytes)
+            self._examination.room_bytes = await room
+
     async def _activate(self, stored: Stored) -> None:
         columns = {"status": Status.ACTIVE, **self._examination.columns()}
-        await self._update(columns, locations=(stored.location,))
+        ceiling = None if self._limit is None else self._limit.ceiling(stored.size_bytes)
+        await self._update(columns, locations=(stored.location,), ceiling=ceiling)
         log.info("upload.finished", image=self._image.id, size_bytes=stored.size_bytes, store=stored.location.store)
 
     async def _is_kept(self, stored: Stored) -> bool:
@@ -120,10 +131,12 @@ class Upload:
         except UpstreamError as error:
             log.error("upload.left_saving", image=self._image.id, error=type(error).__name__)
 
-    async def _update(self, columns: dict[str, Any], locations: Collection[Any] | None = None) -> None:
+    async def _update(
+        self, columns: dict[str, Any], locations: Collection[Any] | None = None, ceiling: Ceiling | None = None
+    ) -> None:
         changes = ImageChanges(columns=columns, locations=None if locations is None else tuple(locations))
         await self._services.registry.images.update(
-            self._context, self._image.id, changes, from_status=(Status.SAVING,)
+            self._context, self._image.id, changes, from_status=(Status.SAVING,), ceiling=ceiling
         )
 
 
@@ -132,6 +145,7 @@ class _Examination:
 
     def __init__(self, image: Image, expected_bytes: int | None, config: ApiConfig) -> None:
         self._expected_bytes, self._limit_bytes = expected_bytes, config.image_size_cap
+        self.room_bytes: int | None = None
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha512 = hashlib.sha512()
         self._formats = FormatInspection(
@@ -178,3 +192,5 @@ class _Examination:
             raise BadRequest(f"Size exceeds: expected {self._expected_bytes} bytes, got {self._size_bytes} bytes")
         if self._size_bytes > self._limit_bytes:
             raise TooLarge(f"The image has more than the {self._limit_bytes} bytes that are allowed.")
+        if self.room_bytes is not None and self._size_bytes > self.room_bytes:
+            raise TooLarge(f"The image has more than the {self.room_bytes} bytes that are left of the project's quota.")

@@ -1,11 +1,24 @@
 """The `api:` section of config.yaml."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ByteSize, Field
+from pydantic import BaseModel, BeforeValidator, ByteSize, Field
 
 _MIB = 1024 * 1024
+_STORAGE = re.compile(r"(\d{1,15}) *(?:([KMGT])?i?B)?", re.ASCII)
+_POWERS = {None: 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def _storage_bytes(value: Any) -> Any:
+    """Glance's own notation: a KB is 1024 bytes there. Source: glance/api/common.py, get_remaining_quota."""
+    if not isinstance(value, str):
+        return value
+    match = _STORAGE.fullmatch(value)
+    if match is None:
+        raise ValueError('expected a size such as 500GB or "500 GiB", both of 1024-byte KB, or 0 for no limit')
+    return int(match[1]) * 1024 ** _POWERS[match[2]]
 
 
 class ApiConfig(BaseModel, frozen=True, extra="forbid"):
@@ -25,6 +38,8 @@ class ApiConfig(BaseModel, frozen=True, extra="forbid"):
     limit_param_default: int = Field(default=25, ge=1)
     api_limit_max: int = Field(default=1000, ge=1)
     image_size_cap: ByteSize = Field(default=ByteSize(1024 * 1024 * _MIB), gt=0)
+    user_storage_quota: Annotated[int, BeforeValidator(_storage_bytes)] = Field(default=0, ge=0)  # bytes of a project
+    use_keystone_limits: bool = False
     image_member_quota: int = 128
     image_property_quota: int = 128
     image_tag_quota: int = 128

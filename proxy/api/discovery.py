@@ -1,4 +1,4 @@
-"""What this Glint offers: ways to import, and stores."""
+"""What this Glint offers: ways to import, stores, and how much of them a project has and may have."""
 
 from aiohttp import web
 
@@ -10,6 +10,10 @@ async def import_methods(call: Call) -> web.StreamResponse:
     methods = list(call.services.config.api.import_methods)
     value = {"description": "Import methods available.", "type": "array", "value": methods}
     return json_response({"import-methods": value})
+
+
+async def usage(call: Call) -> web.StreamResponse:
+    return json_response({"usage": await call.services.quotas.report(call.context)})
 
 
 async def stores(call: Call) -> web.StreamResponse:

@@ -19,12 +19,19 @@ async def upload(call: Call) -> web.StreamResponse:
     """Source of the order of checks: glance/api/v2/image_data.py, upload."""
     _check_media_type(call)
     expected_bytes = _announced_bytes(call)
+    await call.services.quotas.check_size(call.context, max(expected_bytes or 0, 0))
     store = _store(call)
     image = await call.image()
     access.enforce(call, "upload_image", image)
     _check_can_save(image)
     saving = ImageChanges(columns={"status": Status.SAVING})
-    image = await call.services.registry.images.update(call.context, image.id, saving, from_status=(Status.QUEUED,))
+    image = await call.services.registry.images.update(
+        call.context,
+        image.id,
+        saving,
+        from_status=(Status.QUEUED,),
+        ceiling=await call.services.quotas.uploading(call.context),
+    )
     incoming = Upload(call.services, call.context, image, expected_bytes)
     await call.accept_body()
     data = pieces(call.request.content, idle_s=call.services.config.server.client_idle_s)

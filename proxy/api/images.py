@@ -35,7 +35,8 @@ async def create(call: Call) -> web.StreamResponse:
         config=call.services.config.api,
     )
     access.enforce_creation(call, image.owner, body.get("visibility"))
-    image = await call.services.registry.images.create(call.context, image)
+    ceiling = await call.services.quotas.new_image(call.context)
+    image = await call.services.registry.images.create(call.context, image, ceiling=ceiling)
     response = json_response(view(call, image), HTTPStatus.CREATED)
     response.headers[hdrs.LOCATION] = f"{call.origin}{views.image_path(image.id)}"
     if methods := call.services.config.api.import_methods:

@@ -62,6 +62,7 @@ ROUTES: Sequence[Route] = (
     Route(GET, "/v2/schemas/tasks", schema_documents.tasks, no_body=True),
     Route(GET, "/v2/info/import", discovery.import_methods, no_body=True),
     Route(GET, "/v2/info/stores", discovery.stores, no_body=True),
+    Route(GET, "/v2/info/usage", discovery.usage),
     Route(GET, "/v2/images", images.index),
     Route(POST, "/v2/images", images.create, mutates=True),
     Route(GET, IMAGE, images.show, no_body=True),

@@ -53,6 +53,7 @@ class FakeKeystone:
         app = web.Application()
         app.router.add_post("/identity/v3/auth/tokens", self._login)
         app.router.add_get("/identity/v3/auth/tokens", self._validate, allow_head=False)
+        app.router.add_get("/identity/v3/{resource:.+}", self._resource, allow_head=False)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -91,6 +92,19 @@ class FakeKeystone:
         if found is None or (found["token"]["expires_at"] == LONG_AGO and "allow_expired" not in request.query):
             return web.json_response({"error": {"code": 404}}, status=404)
         return web.json_response(found)
+
+    def resources(self) -> dict[str, Any]:
+        """Documents by path, for those who are logged in."""
+        return {}
+
+    async def _resource(self, request: web.Request) -> web.StreamResponse:
+        resource = request.match_info["resource"]
+        self.counts[resource] += 1
+        if self.faults:
+            return await self.faults.popleft()(request)
+        if request.headers["X-Auth-Token"] not in self.own:
+            return web.json_response({"error": {"code": 401}}, status=401)
+        return web.json_response(self.resources()[resource])
 
 
 def answer(status: int, body: Any = None, **headers: str) -> Fault:

@@ -26,6 +26,15 @@ Name = Annotated[str, Field(min_length=1)]
 Password = Annotated[SecretStr, AfterValidator(_filled)]
 
 
+class LimitsConfig(BaseModel, frozen=True, extra="forbid"):
+    """Which service of Keystone's catalog the unified limits are registered for, in `auth.keystone.region_name`."""
+
+    service_type: Name = "image"
+    service_name: Name | None = None  # None: the only one of its type
+    interface: Literal["internal", "public", "admin"] = "public"
+    cache_s: float = Field(default=10.0, ge=0)  # a limit that was changed counts this much later
+
+
 class KeystoneConfig(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """Where Keystone is and as whom Glint asks it. `auth_url` may end in /v3 or not."""
 
@@ -42,6 +51,7 @@ class KeystoneConfig(BaseModel, frozen=True, extra="forbid", hide_input_in_error
     http_connect_timeout_s: float = Field(default=5.0, gt=0)
     http_request_max_retries: int = Field(default=3, ge=0, le=10)
     service_token_roles: frozenset[Name] = frozenset({"service"})
+    limits: LimitsConfig = LimitsConfig()
 
 
 class _CompleteKeystoneConfig(KeystoneConfig):

@@ -1,10 +1,11 @@
-"""The two questions Glint asks Keystone: who am I to you, and whose token is this."""
+"""The questions Glint asks Keystone: who am I to you, whose token is this, and what your resources say."""
 
 import asyncio
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -95,12 +96,8 @@ class Keystone:
         """
         if not is_token(token):
             raise Unauthenticated("The token is malformed")
-        try:
-            async with asyncio.timeout(self._deadline_s), self._turns:
-                return await self._validate(token, allow_expired=allow_expired)
-        except TimeoutError as error:
-            self._instruments.keystone_errors.labels("timeout").inc()
-            raise Unavailable(_SERVICE, f"no answer within {self._deadline_s:g} s") from error
+        async with self._turn():
+            return await self._validate(token, allow_expired=allow_expired)
 
     async def _validate(self, token: str, *, allow_expired: bool) -> Document:
         params = {"nocatalog": "1"} | ({"allow_expired": "1"} if allow_expired else {})
@@ -121,6 +118,38 @@ class Keystone:
                 case status:
                     raise Unavailable(_SERVICE, f"answered a validation with status {status}")
         raise self._refused("Keystone does not let Glint's user validate tokens; it needs the role admin or service")
+
+    async def resource(self, path: str, params: Mapping[str, str]) -> Document:
+        """A JSON object that Keystone shows to Glint's own user, as `/limits`. Raises Unavailable, Denied."""
+        async with self._turn():
+            for _ in range(2):  # as in _validate
+                own = await self._own_token()
+                answer = await self._ask(
+                    "resource", "GET", path=path, headers={"X-Auth-Token": own.value}, params=params
+                )
+                if answer.status != 401:
+                    break
+                self._own = None if self._own is own else self._own
+        if answer.status in (401, 403):
+            raise self._refused(f"Keystone does not show {path} to Glint's user; it needs the role admin or service")
+        if answer.status != 200:
+            raise Unavailable(_SERVICE, f"answered {path} with status {answer.status}")
+        try:
+            document = json.loads(answer.body)
+        except (ValueError, RecursionError) as error:
+            raise self._malformed(f"answered {path} with something that is no JSON") from error
+        if not isinstance(document, dict):
+            raise self._malformed(f"answered {path} with something that is no object")
+        return document
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._deadline_s), self._turns:
+                yield
+        except TimeoutError as error:
+            self._instruments.keystone_errors.labels("timeout").inc()
+            raise Unavailable(_SERVICE, f"no answer within {self._deadline_s:g} s") from error
 
     async def _own_token(self) -> _OwnToken:
         """Ours, renewed when it nears its end. Those who come while it is renewed wait and share it."""
@@ -171,6 +200,7 @@ class Keystone:
         operation: str,
         method: str,
         *,
+        path: str = "/auth/tokens",
         headers: Mapping[str, str],
         params: Mapping[str, str] | None = None,
         data: bytes | None = None,
@@ -182,7 +212,7 @@ class Keystone:
                 await asyncio.sleep(backoff_s(attempt))
             try:
                 with self._instruments.keystone_seconds.labels(operation).time():
-                    answer = await self._exchange(method, headers=headers, params=params, data=data)
+                    answer = await self._exchange(method, path, headers=headers, params=params, data=data)
             except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
                 kind = "timeout" if isinstance(error, TimeoutError) else "unreachable"
                 reason = f"{type(error).__name__} at {self._url}"
@@ -193,9 +223,9 @@ class Keystone:
             self._instruments.keystone_errors.labels(kind).inc()
         raise Unavailable(_SERVICE, reason)
 
-    async def _exchange(self, method: str, **request: Any) -> _Answer:
+    async def _exchange(self, method: str, path: str, **request: Any) -> _Answer:
         assert self._session is not None
-        url = f"{self._url}/auth/tokens"
+        url = f"{self._url}{path}"
         # A redirect would carry tokens to a place nobody configured.
         async with self._session.request(method, url, allow_redirects=False, **request) as response:
             body = b""

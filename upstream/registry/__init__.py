@@ -1,14 +1,17 @@
 """Image metadata: what there is, who may see it, where the bytes lie."""
 
 from upstream.registry.base import (
+    Ceiling,
     Filter,
     ImageChanges,
     ImageQuery,
     Images,
     Operator,
     Order,
+    ProjectUsage,
     Registry,
     Tags,
+    Usage,
 )
 from upstream.registry.config import (
     GlanceRegistryConfig,
@@ -20,6 +23,7 @@ from upstream.registry.config import (
 from upstream.registry.kinds import open_registry
 
 __all__ = [
+    "Ceiling",
     "Filter",
     "GlanceRegistryConfig",
     "ImageChanges",
@@ -27,11 +31,13 @@ __all__ = [
     "Images",
     "Operator",
     "Order",
+    "ProjectUsage",
     "Registry",
     "RegistryConfig",
     "RegistryMisconfigured",
     "RegistryServiceConfig",
     "RemoteRegistryConfig",
     "Tags",
+    "Usage",
     "open_registry",
 ]

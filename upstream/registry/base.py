@@ -68,6 +68,28 @@ class ImageChanges:
     locations: Sequence[Location] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectUsage:
+    """What a project has. An image counts as often as it has locations; `stored_bytes` may leave one image out."""
+
+    stored_bytes: int = 0
+    staged_bytes: int = 0
+    images: int = 0
+    uploading: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """What a project may have once a change is made. Counted in the transaction of the change, so that no two changes
+    pass it together.
+    """
+
+    project_id: str | None
+    other_bytes_max: int | None = None  # of image data beside the changed image's
+    images_max: int | None = None
+    uploading_max: int | None = None
+
+
 class Images(Protocol):
     """Image rows. Every read is a fresh one: a deactivated image stops at once."""
 
@@ -77,8 +99,8 @@ class Images(Protocol):
     async def list(self, context: Context, query: ImageQuery) -> Sequence[Image]:
         """One page. Raises Invalid if the marker names no image that `context` may see."""
 
-    async def create(self, context: Context, image: Image) -> Image:
-        """Raises Duplicate if the id was ever used."""
+    async def create(self, context: Context, image: Image, *, ceiling: Ceiling | None = None) -> Image:
+        """Raises Duplicate if the id was ever used, LimitExceeded."""
 
     async def update(
         self,
@@ -87,11 +109,13 @@ class Images(Protocol):
         changes: ImageChanges,
         *,
         from_status: Collection[Status] = (),
+        ceiling: Ceiling | None = None,
     ) -> Image:
         """Apply all of `changes` in one transaction and return what the image then is.
 
         With `from_status`, only while the image is in one of these: the check and the change are one statement.
-        Raises NotFound, and Conflict if the status is another; nothing is changed then.
+        Raises NotFound, Conflict if the status is another, LimitExceeded if the project would have more than its
+        `ceiling`; nothing is changed then.
         """
 
     async def delete(self, context: Context, image_id: str) -> Image:
@@ -106,6 +130,11 @@ class Tags(Protocol):
         """Raises NotFound for the image and for the tag."""
 
 
+class Usage(Protocol):
+    async def of(self, project_id: str | None, *, without_image: str | None = None) -> ProjectUsage:
+        """What the project has; for None, what belongs to nobody. `without_image` is left out of `stored_bytes`."""
+
+
 class Registry(Protocol):
     """What the composition root opens, and `open_registry` closes; one attribute per resource."""
 
@@ -114,6 +143,9 @@ class Registry(Protocol):
 
     @property
     def tags(self) -> Tags: ...
+
+    @property
+    def usage(self) -> Usage: ...
 
     async def check(self) -> None:
         """Raises Unavailable if the registry cannot answer now."""

@@ -7,8 +7,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstream.errors import Conflict, Duplicate, Invalid, NotFound
-from upstream.registry.base import ImageChanges, ImageQuery
+from upstream.registry.base import Ceiling, ImageChanges, ImageQuery
 from upstream.registry.sql import changes as change
+from upstream.registry.sql import usage
 from upstream.registry.sql.batches import Batches
 from upstream.registry.sql.database import Database
 from upstream.registry.sql.filters import conditions
@@ -48,10 +49,12 @@ class SqlImages:
             records = await load_children(connection, rows, projects(context))
         return [to_image(record, context) for record in records.values()]
 
-    async def create(self, context: Context, image: Image) -> Image:
+    async def create(self, context: Context, image: Image, *, ceiling: Ceiling | None = None) -> Image:
         if not is_id(image.id):
             raise Invalid(f"{image.id!r} cannot be the ID of an image")
         async with self._database.write() as connection:
+            if ceiling is not None:
+                await usage.take_turn(connection, ceiling)
             try:
                 await connection.execute(images.insert().values(to_row(image)))
             except IntegrityError as error:
@@ -59,6 +62,8 @@ class SqlImages:
             await change.set_properties(connection, image.id, image.properties)
             await change.set_tags(connection, image.id, image.tags)
             await change.set_locations(connection, image.id, image.locations)
+            if ceiling is not None:
+                await usage.check(connection, ceiling, image.id)
             record = (await load(connection, (image.id,), projects(context)))[image.id]
         return to_image(record, context)
 
@@ -69,12 +74,15 @@ class SqlImages:
         changes: ImageChanges,
         *,
         from_status: Collection[Status] = (),
+        ceiling: Ceiling | None = None,
     ) -> Image:
         values = to_values(changes.columns) | {"updated_at": now()}
         statement = update(images).where(images.c.id == image_id, images.c.deleted == false()).values(values)
         if from_status:
             statement = statement.where(images.c.status.in_(sorted(from_status)))
         async with self._database.write() as connection:
+            if ceiling is not None:
+                await usage.take_turn(connection, ceiling)
             before = await locked(connection, context, image_id)
             if not (await connection.execute(statement)).rowcount:
                 wanted = " or ".join(sorted(from_status))
@@ -85,6 +93,8 @@ class SqlImages:
                 await change.set_tags(connection, image_id, changes.tags)
             if changes.locations is not None:
                 await change.set_locations(connection, image_id, changes.locations)
+            if ceiling is not None:
+                await usage.check(connection, ceiling, image_id)
             record = (await load(connection, (image_id,), projects(context)))[image_id]
         return to_image(record, context)
 

@@ -9,6 +9,7 @@ from upstream.registry.sql.images import SqlImages
 from upstream.registry.sql.schema import create_or_check
 from upstream.registry.sql.tags import SqlTags
 from upstream.registry.sql.urls import with_driver
+from upstream.registry.sql.usage import SqlUsage
 
 
 class SqlRegistry:
@@ -18,6 +19,7 @@ class SqlRegistry:
         self.database = database
         self.images = SqlImages(database)
         self.tags = SqlTags(database)
+        self.usage = SqlUsage(database)
 
     async def check(self) -> None:
         await self.database.check()
