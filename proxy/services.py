@@ -13,6 +13,7 @@ from proxy.config import Config
 from proxy.policy import Policy
 from proxy.prewarm import resolve
 from proxy.quotas import Quotas
+from proxy.tasks import TaskRunner
 from proxy.transfer import Sender
 from upstream.errors import Unauthenticated
 from upstream.identity import Keystone, KeystoneLimits
@@ -34,6 +35,7 @@ class Services:
     cache: ImageCache
     prewarmer: Prewarmer
     sender: Sender
+    tasks: TaskRunner
 
 
 @asynccontextmanager
@@ -60,6 +62,14 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             congestion_control=config.server.tcp_congestion_control,
         )
         stack.callback(sender.close)
+        tasks = TaskRunner(
+            registry.tasks,
+            config.api.staging_dir / "tasks",
+            running_max=config.api.tasks_max,
+            time_to_live_h=config.api.task_time_to_live_h,
+            drain_s=config.server.drain_s,
+        )
+        await stack.enter_async_context(tasks)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())
         for watch in (policy.watch(), watch_loop_lag(instruments)):
             stack.callback(watchers.create_task(watch).cancel)
@@ -74,6 +84,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             cache=cache,
             prewarmer=prewarmer,
             sender=sender,
+            tasks=tasks,
         )
 
 

@@ -113,3 +113,34 @@ class Image:
     tags: tuple[str, ...] = ()
     locations: tuple[Location, ...] = ()
     member: str | None = None  # the asking project, when it sees the image as a member
+
+
+class TaskStatus(StrEnum):
+    """pending, then processing, then success or failure; a pending task may also fail at once."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """The record of work that goes on after its request was answered. Times are UTC and aware.
+
+    `input` and `result` are JSON objects; `expires_at` is known once the work has ended.
+    """
+
+    id: str
+    type: str
+    owner: str
+    created_at: datetime
+    updated_at: datetime
+    status: TaskStatus = TaskStatus.PENDING
+    expires_at: datetime | None = None
+    image_id: str | None = None
+    request_id: str | None = None
+    user_id: str | None = None
+    input: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] | None = None
+    message: str = ""

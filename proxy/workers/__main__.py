@@ -66,6 +66,7 @@ class Worker:
                 self._control.sendall(READY)
                 self.is_ready = True
                 await self._stopping.wait()
+                services.tasks.begin_drain()
 
     def _on_supervisor_gone(self) -> None:
         """Nothing is ever sent to a worker: what can be read is the end."""

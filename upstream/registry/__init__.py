@@ -1,16 +1,20 @@
 """Image metadata: what there is, who may see it, where the bytes lie."""
 
 from upstream.registry.base import (
+    IMPORT_LOCK,
     Ceiling,
     Filter,
     ImageChanges,
     ImageQuery,
     Images,
+    Lock,
     Operator,
     Order,
     ProjectUsage,
     Registry,
     Tags,
+    TaskQuery,
+    Tasks,
     Usage,
 )
 from upstream.registry.config import (
@@ -23,12 +27,14 @@ from upstream.registry.config import (
 from upstream.registry.kinds import open_registry
 
 __all__ = [
+    "IMPORT_LOCK",
     "Ceiling",
     "Filter",
     "GlanceRegistryConfig",
     "ImageChanges",
     "ImageQuery",
     "Images",
+    "Lock",
     "Operator",
     "Order",
     "ProjectUsage",
@@ -38,6 +44,8 @@ __all__ = [
     "RegistryServiceConfig",
     "RemoteRegistryConfig",
     "Tags",
+    "TaskQuery",
+    "Tasks",
     "Usage",
     "open_registry",
 ]

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from upstream.types import Context, Image, Location, Status, Visibility
+from upstream.types import Context, Image, Location, Status, Task, TaskStatus, Visibility
 
 
 class Order(StrEnum):
@@ -90,6 +91,38 @@ class Ceiling:
     uploading_max: int | None = None
 
 
+IMPORT_LOCK = "os_glance_import_task"
+"""The property that is the import lock: its value is the id of the task that works on the image, if there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """What an update has to do with the import lock, in its own transaction: compare, then set.
+
+    `before` is who must hold it, None for nobody; `after` is who holds it then. `record` is kept in that transaction
+    too, so that no lock is ever seen whose task there is no record of.
+    """
+
+    before: tuple[str | None, ...]
+    after: str | None
+    record: Task | None = None
+
+    @classmethod
+    def take(cls, task: Task, *, stale: str | None = None) -> "Lock":
+        """Take it for a new task, if nobody has it or the task that is known to be `stale`."""
+        return cls(before=(None,) if stale is None else (None, stale), after=task.id, record=task)
+
+    @classmethod
+    def hold(cls, task_id: str) -> "Lock":
+        """Change the image only while this task still has it."""
+        return cls(before=(task_id,), after=task_id)
+
+    @classmethod
+    def drop(cls, task_id: str) -> "Lock":
+        """Give it back with this last change."""
+        return cls(before=(task_id,), after=None)
+
+
 class Images(Protocol):
     """Image rows. Every read is a fresh one: a deactivated image stops at once."""
 
@@ -110,12 +143,14 @@ class Images(Protocol):
         *,
         from_status: Collection[Status] = (),
         ceiling: Ceiling | None = None,
+        lock: Lock | None = None,
     ) -> Image:
         """Apply all of `changes` in one transaction and return what the image then is.
 
         With `from_status`, only while the image is in one of these: the check and the change are one statement.
-        Raises NotFound, Conflict if the status is another, LimitExceeded if the project would have more than its
-        `ceiling`; nothing is changed then.
+        With `lock`, only while the import lock is held as it says; a Glance on the same database obeys it too.
+        Raises NotFound, Conflict if the status or the holder is another, LimitExceeded if the project would have more
+        than its `ceiling`; nothing is changed then.
         """
 
     async def delete(self, context: Context, image_id: str) -> Image:
@@ -135,6 +170,56 @@ class Usage(Protocol):
         """What the project has; for None, what belongs to nobody. `without_image` is left out of `stored_bytes`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskQuery:
+    """A page of a list of tasks. `filters` compare columns of tasks for equality; `sort_key` is one of them."""
+
+    filters: Mapping[str, str] = field(default_factory=dict)
+    sort_key: str = "created_at"
+    order: Order = Order.DESCENDING
+    marker: str | None = None
+    limit: int | None = None
+
+
+class Tasks(Protocol):
+    """Records of work in the background. Of others than admins everybody sees those of his project.
+
+    Records that have expired are deleted softly by whoever lists tasks of their project.
+    """
+
+    async def create(self, task: Task) -> None:
+        """Raises Invalid for what no column takes."""
+
+    async def get(self, context: Context, task_id: str) -> Task:
+        """Raises NotFound if there is none, or none that `context` may see."""
+
+    async def list(self, context: Context, query: TaskQuery) -> Sequence[Task]:
+        """One page, without `input`, `result` and `message`. Raises Invalid for an unknown marker or sort key."""
+
+    async def of_image(self, context: Context, image_id: str) -> Sequence[Task]:
+        """All that have not expired, oldest first; who may see the image is the caller's question."""
+
+    async def stale(self, status: TaskStatus, before: datetime, limit: int) -> Sequence[Task]:
+        """Everybody's tasks of this status of which nothing was heard since then."""
+
+    async def touch(self, task_id: str, message: str = "") -> None:
+        """Say that the work goes on, and how far it is: `updated_at` moves. Raises Conflict if it is not processing."""
+
+    async def begin(self, task_id: str) -> None:
+        """From pending to processing, in one statement. Raises Conflict if it is not pending."""
+
+    async def end(
+        self,
+        task_id: str,
+        status: TaskStatus,
+        *,
+        expires_at: datetime,
+        result: Mapping[str, Any] | None = None,
+        message: str = "",
+    ) -> None:
+        """To success, from processing only, or to failure, in one statement. Raises Conflict if it has ended."""
+
+
 class Registry(Protocol):
     """What the composition root opens, and `open_registry` closes; one attribute per resource."""
 
@@ -146,6 +231,9 @@ class Registry(Protocol):
 
     @property
     def usage(self) -> Usage: ...
+
+    @property
+    def tasks(self) -> Tasks: ...
 
     async def check(self) -> None:
         """Raises Unavailable if the registry cannot answer now."""

@@ -7,9 +7,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstream.errors import Conflict, Duplicate, Invalid, NotFound
-from upstream.registry.base import Ceiling, ImageChanges, ImageQuery
+from upstream.registry.base import Ceiling, ImageChanges, ImageQuery, Lock
 from upstream.registry.sql import changes as change
-from upstream.registry.sql import usage
+from upstream.registry.sql import import_lock, usage
 from upstream.registry.sql.batches import Batches
 from upstream.registry.sql.database import Database
 from upstream.registry.sql.filters import conditions
@@ -17,6 +17,7 @@ from upstream.registry.sql.loading import load, load_children, select_images
 from upstream.registry.sql.paging import after, order_by, with_tie_break
 from upstream.registry.sql.rows import Record, now, to_image, to_row, to_values
 from upstream.registry.sql.tables import images
+from upstream.registry.sql.tasks import insert_task
 from upstream.registry.sql.visibility import is_visible
 from upstream.types import Context, Image, Status
 
@@ -75,6 +76,7 @@ class SqlImages:
         *,
         from_status: Collection[Status] = (),
         ceiling: Ceiling | None = None,
+        lock: Lock | None = None,
     ) -> Image:
         values = to_values(changes.columns) | {"updated_at": now()}
         statement = update(images).where(images.c.id == image_id, images.c.deleted == false()).values(values)
@@ -87,6 +89,10 @@ class SqlImages:
             if not (await connection.execute(statement)).rowcount:
                 wanted = " or ".join(sorted(from_status))
                 raise Conflict(f"Image {image_id} is {before.row.status}, and has to be {wanted} for this")
+            if lock is not None:
+                await import_lock.change(connection, image_id, lock)
+                if lock.record is not None:
+                    await insert_task(connection, lock.record)
             await change.set_properties(connection, image_id, changes.set_properties)
             await change.remove_properties(connection, image_id, changes.removed_properties)
             if changes.tags is not None:

@@ -1,6 +1,6 @@
 """Order and pages. Pages laid end to end are the list: each row once, NULLs and ties included."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, and_, false, or_
@@ -9,6 +9,8 @@ from upstream.registry.base import Order
 from upstream.registry.sql.filters import column
 
 Sort = Sequence[tuple[str, Order]]
+Columns = Callable[[str], ColumnElement[Any]]
+"""From a field's name to its column, by default of images; raises Invalid for a field that the rows do not have."""
 
 
 def with_tie_break(sort: Sort) -> Sort:
@@ -18,10 +20,10 @@ def with_tie_break(sort: Sort) -> Sort:
     return (*sort, ("id", sort[-1][1] if sort else Order.DESCENDING))
 
 
-def order_by(sort: Sort, dialect: str) -> tuple[ColumnElement[Any], ...]:
+def order_by(sort: Sort, dialect: str, column: Columns = column) -> tuple[ColumnElement[Any], ...]:
     """NULLs are lower than any value, as SQLite and MariaDB have it; PostgreSQL must be told.
 
-    Raises Invalid for a field that images do not have.
+    Raises Invalid for a field that the rows do not have.
     """
     return tuple(_ordered(column(name), order, dialect) for name, order in sort)
 
@@ -34,7 +36,7 @@ def _ordered(key: ColumnElement[Any], order: Order, dialect: str) -> ColumnEleme
     return ordered.nulls_first() if is_ascending else ordered.nulls_last()
 
 
-def after(sort: Sort, marker: RowMapping) -> ColumnElement[bool]:
+def after(sort: Sort, marker: RowMapping, column: Columns = column) -> ColumnElement[bool]:
     """The rows that come after `marker`, which has a value for every key of `sort`.
 
     Glance compares NULL as '' or 0 here and yet sorts it first, and so repeats or loses rows between the two.

@@ -8,6 +8,7 @@ from upstream.registry.sql.database import Database
 from upstream.registry.sql.images import SqlImages
 from upstream.registry.sql.schema import create_or_check
 from upstream.registry.sql.tags import SqlTags
+from upstream.registry.sql.tasks import SqlTasks
 from upstream.registry.sql.urls import with_driver
 from upstream.registry.sql.usage import SqlUsage
 
@@ -20,6 +21,7 @@ class SqlRegistry:
         self.images = SqlImages(database)
         self.tags = SqlTags(database)
         self.usage = SqlUsage(database)
+        self.tasks = SqlTasks(database)
 
     async def check(self) -> None:
         await self.database.check()
