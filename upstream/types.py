@@ -112,7 +112,7 @@ class Image:
     properties: Mapping[str, str | None] = field(default_factory=lambda: NO_PROPERTIES)
     tags: tuple[str, ...] = ()
     locations: tuple[Location, ...] = ()
-    member: str | None = None  # the asking project, when it sees the image as a member
+    member: str | None = None  # the asking project, if the image is shared and another's
 
 
 class TaskStatus(StrEnum):
@@ -144,3 +144,22 @@ class Task:
     input: Mapping[str, Any] | None = None
     result: Mapping[str, Any] | None = None
     message: str = ""
+
+
+class MemberStatus(StrEnum):
+    """What a project made of an image that is shared with it."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A project that an image is shared with. Times are UTC and aware."""
+
+    image_id: str
+    project_id: str
+    status: MemberStatus
+    created_at: datetime
+    updated_at: datetime

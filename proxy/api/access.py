@@ -29,8 +29,17 @@ def enforce(call: Call, rule: str, image: Image) -> None:
         raise
 
 
-def is_shown(call: Call, image: Image) -> bool:
-    return call.services.policy.allows("get_image", call.context, image_target(image))
+def enforce_on_members(call: Call, rule: str, image: Image) -> None:
+    """Raises NotFound if the caller may not get the image, and only then Forbidden.
+
+    Source: glance/api/v2/policy.py, MemberAPIPolicy._enforce.
+    """
+    enforce(call, "get_image", image)
+    call.services.policy.enforce(rule, call.context, image_target(image))
+
+
+def allows(call: Call, rule: str, image: Image) -> bool:
+    return call.services.policy.allows(rule, call.context, image_target(image))
 
 
 def enforce_visibility(call: Call, visibility: str, target: Mapping[str, Any]) -> None:

@@ -51,7 +51,7 @@ async def index(call: Call) -> web.StreamResponse:
     query = filters.parse(parameters, call.services.config.api)
     call.services.policy.enforce("get_images", call.context, {"project_id": call.context.project_id})
     found = await _page(call, query)
-    shown = [image for image in found if access.is_shown(call, image)]
+    shown = [image for image in found if access.allows(call, "get_image", image)]
     is_full = len(found) == query.limit
     marker = shown[-1].id if shown and is_full else None
     return json_response(views.list_view([view(call, image) for image in shown], parameters, next_marker=marker))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiohttp import hdrs
 
 from proxy.api import (
+    actions,
     cached_images,
     discovery,
     downloads,
@@ -14,6 +15,7 @@ from proxy.api import (
     image_data,
     images,
     locations,
+    members,
     schema_documents,
     tags,
     versions,
@@ -46,6 +48,7 @@ class Route:
 
 
 IMAGE = "/v2/images/{image_id}"
+MEMBER = f"{IMAGE}/members/{{member_id}}"
 CACHED = "/v2/cache/{image_id}"
 
 ROUTES: Sequence[Route] = (
@@ -74,6 +77,13 @@ ROUTES: Sequence[Route] = (
     Route(GET, f"{IMAGE}/locations", locations.index, in_allow=False),
     Route(PUT, f"{IMAGE}/tags/{{tag}}", tags.add, no_body=True, mutates=True),
     Route(DELETE, f"{IMAGE}/tags/{{tag}}", tags.remove, no_body=True, mutates=True),
+    Route(GET, f"{IMAGE}/members", members.index, no_body=True),
+    Route(POST, f"{IMAGE}/members", members.add, mutates=True),
+    Route(GET, MEMBER, members.show, no_body=True),
+    Route(PUT, MEMBER, members.answer, mutates=True),
+    Route(DELETE, MEMBER, members.remove, no_body=True, mutates=True),
+    Route(POST, f"{IMAGE}/actions/deactivate", actions.deactivate, no_body=True, mutates=True),
+    Route(POST, f"{IMAGE}/actions/reactivate", actions.reactivate, no_body=True, mutates=True),
     Route(GET, "/v2/cache", cached_images.index, no_body=True),
     Route(DELETE, "/v2/cache", cached_images.clear, mutates=True),
     Route(GET, "/v2/cache/usage", cached_images.usage, no_body=True),

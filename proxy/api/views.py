@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from upstream.types import Image, Location
+from upstream.types import Image, Location, Member
 
 _REPEATABLE = frozenset({"tag", "sort", "sort_key", "sort_dir"})
 HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
@@ -69,6 +69,21 @@ def image_view(
 
 def locations_view(locations: Iterable[Location]) -> list[dict[str, Any]]:
     return [{"url": location.url, "metadata": dict(location.metadata)} for location in locations]
+
+
+def member_view(member: Member) -> dict[str, Any]:
+    return {
+        "member_id": member.project_id,
+        "image_id": member.image_id,
+        "status": member.status,
+        "created_at": timestamp(member.created_at),
+        "updated_at": timestamp(member.updated_at),
+        "schema": "/v2/schemas/member",
+    }
+
+
+def member_list_view(members: Iterable[Member]) -> dict[str, Any]:
+    return {"members": [member_view(member) for member in members], "schema": "/v2/schemas/members"}
 
 
 def list_view(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.glint import LEFT_OUT, Glint
+from tests.parity.keystone import tokens_from
 from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
 
@@ -16,15 +17,7 @@ class ParityGlint:
 
     def __init__(self, glint: Glint, keystone: Keystone) -> None:
         self.url = glint.url
-        self._keystone = keystone
-        self._tokens: dict[str, str] = {}
-
-    def token(self, persona: str) -> str | None:
-        if persona == "anonymous":
-            return None
-        if persona not in self._tokens:
-            self._tokens[persona] = self._keystone.token(persona)
-        return self._tokens[persona]
+        self.token = tokens_from(keystone.url)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Persona = Literal["admin", "demo", "viewer", "alt", "anonymous", "stranger"]
+Persona = Literal[
+    "admin", "demo", "viewer", "alt", "service", "nova", "system", "domain", "unscoped", "anonymous", "stranger"
+]
 Variant = Literal["default", "locations", "nocache"]
 
 OCTETS: Mapping[str, str] = {"Content-Type": "application/octet-stream"}
@@ -23,7 +25,7 @@ class Step:
     The run's own: `{uniq}` (fresh for every case), `{uuid}`, `{UUID}` and `{hex}` (a fresh id in three forms),
     `{origin}` (base URL of the HTTP origin), `{admin}`, `{demo}`, `{alt}` (project ids), `{url}` (base URL of the
     server asked).
-    The persona `stranger` sends a token that no Keystone issued.
+    The persona `stranger` sends a token that no Keystone issued, `anonymous` none; the others are in keystone.py.
     """
 
     persona: Persona

@@ -3,7 +3,7 @@
 import http.client
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.peers.environments import ensure_environment
@@ -90,6 +90,10 @@ class GlanceOptions:
     metadefs: bool = False
     processes: int = 2
     threads: int = 8
+    settings: str = ""
+    """More of glance-api.conf, whose values win over the usual ones."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Name to content of what Glance finds beside its configuration, such as policy.yaml."""
 
 
 class Glance(Server):
@@ -138,7 +142,9 @@ class Glance(Server):
     def _prepare(self) -> None:
         for directory in (*self.image_dirs, *(self.directory / name for name in ("cache", "staging", "tasks"))):
             directory.mkdir(exist_ok=True)
-        self._config.write_text(self._settings())
+        self._config.write_text(self._settings() + self.options.settings)
+        for name, content in self.options.files.items():
+            (self.directory / name).write_text(content)
         made = self.directory / "made"
         if not made.exists():
             self._manage("db_sync")

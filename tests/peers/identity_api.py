@@ -18,7 +18,9 @@ USERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "viewer": ("demo", ("reader",)),
     "glance": ("service", ("admin", "service")),
     "nova": ("service", ("admin", "service")),
+    "service": ("service", ("service",)),
 }
+DOMAIN_ROLES: Mapping[str, tuple[str, ...]] = {"demo": ("member", "reader")}  # beside those in the project
 LIMITS = ("image_size_total", "image_stage_total", "image_count_total", "image_count_uploading")
 
 
@@ -91,6 +93,8 @@ class IdentityApi:
             user = self.create("user", token, name=name, password=PASSWORD, domain_id=DOMAIN, default_project_id=home)
             for role in granted:
                 self.call("PUT", f"/projects/{home}/users/{user}/roles/{roles[role]}", token=token)
+            for role in DOMAIN_ROLES.get(name, ()):
+                self.call("PUT", f"/domains/{DOMAIN}/users/{user}/roles/{roles[role]}", token=token)
 
     def set_endpoint(self, name: str, kind: str, url: str) -> str:
         """Point all interfaces of a service to `url`, creating what is not there. Returns the service's id."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from upstream.types import Context, Image, Location, Status, Task, TaskStatus, Visibility
+from upstream.types import Context, Image, Location, Member, MemberStatus, Status, Task, TaskStatus, Visibility
 
 
 class Order(StrEnum):
@@ -220,6 +220,29 @@ class Tasks(Protocol):
         """To success, from processing only, or to failure, in one statement. Raises Conflict if it has ended."""
 
 
+class Members(Protocol):
+    """The projects that images are shared with. Its owner and admins see all of an image, others only themselves."""
+
+    async def list(self, context: Context, image_id: str) -> Sequence[Member]:
+        """In the order in which they came to be members; none of an image that is not there."""
+
+    async def get(self, context: Context, image_id: str, project_id: str) -> Member:
+        """Raises NotFound."""
+
+    async def add(self, context: Context, image_id: str, project_id: str, *, quota: int) -> Member:
+        """A new member, who has not answered yet. A `quota` below zero is none.
+
+        Raises NotFound for the image, LimitExceeded if it has `quota` members already, and Duplicate. Of several adds
+        at once none slips by either.
+        """
+
+    async def answer(self, context: Context, image_id: str, project_id: str, status: MemberStatus) -> Member:
+        """Raises NotFound for the image and for the member."""
+
+    async def remove(self, context: Context, image_id: str, project_id: str) -> None:
+        """Raises NotFound for the image and for the member."""
+
+
 class Registry(Protocol):
     """What the composition root opens, and `open_registry` closes; one attribute per resource."""
 
@@ -234,6 +257,9 @@ class Registry(Protocol):
 
     @property
     def tasks(self) -> Tasks: ...
+
+    @property
+    def members(self) -> Members: ...
 
     async def check(self) -> None:
         """Raises Unavailable if the registry cannot answer now."""

@@ -55,14 +55,21 @@ async def test_an_image_is_seen_by_those_who_may(
 
 
 async def test_a_member_is_told_that_it_is_one(world: World) -> None:
-    """By id and in lists; the owner and an admin who is no member are not."""
+    """By id and in lists; the owner is not, and an admin is, as Glance has it for policies that ask for members."""
     images = world.registry.images
     image = await images.create(OWNER, new_image(visibility=Visibility.SHARED))
     await world.share(image.id, "other", "accepted")
     assert (await images.get(OTHER, image.id)).member == "other"
     assert [each.member for each in await images.list(OTHER, ImageQuery())] == ["other"]
     assert (await images.get(OWNER, image.id)).member is None
-    assert (await images.get(ADMIN, image.id)).member is None
+    assert (await images.get(ADMIN, image.id)).member == "admin"
+
+
+async def test_nobody_is_a_member_of_an_image_that_is_not_shared(world: World) -> None:
+    """Whatever its rows say: they stay when the visibility changes."""
+    image = await world.registry.images.create(OWNER, new_image(visibility=Visibility.PUBLIC))
+    await world.share(image.id, "other", "accepted")
+    assert (await world.registry.images.get(OTHER, image.id)).member is None
 
 
 @pytest.mark.parametrize(

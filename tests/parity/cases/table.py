@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tests.parity.cases import (
+    actions,
     creating,
     data,
     discovery,
@@ -10,6 +11,7 @@ from tests.parity.cases import (
     listing,
     location_patches,
     locations,
+    members,
     patching,
     showing,
     tags,
@@ -31,4 +33,6 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "location_patches": location_patches.CASES,
     "discovery": discovery.CASES,
     "visibility": visibility.CASES,
+    "members": members.CASES,
+    "actions": actions.CASES,
 }

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from upstream.registry.config import RegistryConfig
 from upstream.registry.sql.database import Database
 from upstream.registry.sql.images import SqlImages
+from upstream.registry.sql.members import SqlMembers
 from upstream.registry.sql.schema import create_or_check
 from upstream.registry.sql.tags import SqlTags
 from upstream.registry.sql.tasks import SqlTasks
@@ -22,6 +23,7 @@ class SqlRegistry:
         self.tags = SqlTags(database)
         self.usage = SqlUsage(database)
         self.tasks = SqlTasks(database)
+        self.members = SqlMembers(database)
 
     async def check(self) -> None:
         await self.database.check()

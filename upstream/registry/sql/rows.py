@@ -55,6 +55,7 @@ def to_image(record: Record, context: Context, *, shows_locations: bool | None =
     """What `context` is told about an image it may see.
 
     A deactivated image has no locations for anybody but an admin, as in Glance; `shows_locations` overrules that.
+    Who sees another's shared image sees it as a member, or as an admin, which Glance's policy treats as one.
     """
     (
         _,
@@ -102,7 +103,7 @@ def to_image(record: Record, context: Context, *, shows_locations: bool | None =
         properties=record.properties,
         tags=tuple([tag for _, tag in record.tags]),
         locations=tuple([_to_location(*location) for location in record.locations]) if shows_locations else (),
-        member=context.project_id if owner != context.project_id and context.project_id in record.members else None,
+        member=context.project_id if visibility == Visibility.SHARED and owner != context.project_id else None,
     )
 
 

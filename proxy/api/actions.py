@@ -1,0 +1,33 @@
+"""Taking an image out of use and back: its data cannot be had while it is deactivated, unless by an admin.
+
+Source: glance/api/v2/image_actions.py; glance/domain/__init__.py, Image.deactivate and reactivate.
+"""
+
+from aiohttp import web
+
+from proxy.api import access
+from proxy.api.call import Call, empty_response
+from proxy.errors import Forbidden
+from upstream.registry import ImageChanges
+from upstream.types import Status
+
+
+async def deactivate(call: Call) -> web.StreamResponse:
+    return await _move(call, "deactivate", Status.ACTIVE, Status.DEACTIVATED)
+
+
+async def reactivate(call: Call) -> web.StreamResponse:
+    return await _move(call, "reactivate", Status.DEACTIVATED, Status.ACTIVE)
+
+
+async def _move(call: Call, rule: str, source: Status, target: Status) -> web.StreamResponse:
+    """What is there already is left as it is, `updated_at` too."""
+    image = await call.image()
+    access.enforce(call, rule, image)
+    if image.status is target:
+        return empty_response()
+    if image.status is not source:
+        raise Forbidden(f"Not allowed to {rule} image in status '{image.status}'")
+    changes = ImageChanges(columns={"status": target})
+    await call.services.registry.images.update(call.context, image.id, changes, from_status=(source,))
+    return empty_response()
