@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
@@ -68,6 +69,16 @@ class Call:
         if encoding in _ENCODINGS and self.request.method in _METHODS_WITH_BODY:
             return True
         return bool(self.request.content_length)
+
+    def query(self) -> list[tuple[str, str]]:
+        """The query string, decoded. Raises BadRequest if it is not UTF-8 or has what no database can look for."""
+        try:
+            parameters = parse_qsl(self.request.rel_url.raw_query_string, keep_blank_values=True, errors="strict")
+        except UnicodeError:
+            raise BadRequest("The query string has characters that are not UTF-8.") from None
+        if any("\0" in text for parameter in parameters for text in parameter):
+            raise BadRequest("The query string has a NUL character.")
+        return parameters
 
     async def accept_body(self) -> None:
         """Tell a client that waits for it that its body is wanted. Checks that need no body come before this."""

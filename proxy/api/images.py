@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl
 
 import structlog
 from aiohttp import hdrs, web
@@ -14,7 +13,7 @@ from aiohttp import hdrs, web
 from cache import CacheError
 from proxy.api import access, filters, image_fields, location_changes, patch, views
 from proxy.api.call import Call, empty_response, json_response
-from proxy.errors import BadRequest, Forbidden
+from proxy.errors import Forbidden
 from proxy.policy import image_target
 from upstream.errors import DataNotFound, Denied, Invalid, NotFound, NotSupported, UpstreamError
 from upstream.registry import ImageQuery
@@ -47,7 +46,7 @@ async def create(call: Call) -> web.StreamResponse:
 
 async def index(call: Call) -> web.StreamResponse:
     """A page may be shorter than its limit: rows that the policy hides are dropped after the registry counted."""
-    parameters = _parameters(call)
+    parameters = call.query()
     query = filters.parse(parameters, call.services.config.api)
     call.services.policy.enforce("get_images", call.context, {"project_id": call.context.project_id})
     found = await _page(call, query)
@@ -168,14 +167,3 @@ def _weight(call: Call, location: Location) -> int:
         return call.services.config.stores.backends[stores.of(location)].weight
     except UpstreamError:
         return 0
-
-
-def _parameters(call: Call) -> list[tuple[str, str]]:
-    """The query string, decoded. Raises BadRequest if it is not UTF-8 or has what no database can look for."""
-    try:
-        parameters = parse_qsl(call.request.rel_url.raw_query_string, keep_blank_values=True, errors="strict")
-    except UnicodeError:
-        raise BadRequest("The query string has characters that are not UTF-8.") from None
-    if any("\0" in text for parameter in parameters for text in parameter):
-        raise BadRequest("The query string has a NUL character.")
-    return parameters

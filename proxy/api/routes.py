@@ -21,6 +21,8 @@ from proxy.api import (
     versions,
 )
 from proxy.api.call import Handler
+from proxy.api.metadefs import documents, namespaces, objects, properties, resource_types
+from proxy.api.metadefs import tags as metadef_tags
 from proxy.errors import MethodNotAllowed, MethodUnknown, NoSuchResource
 
 GET, PUT, POST = hdrs.METH_GET, hdrs.METH_PUT, hdrs.METH_POST
@@ -50,6 +52,12 @@ class Route:
 IMAGE = "/v2/images/{image_id}"
 MEMBER = f"{IMAGE}/members/{{member_id}}"
 CACHED = "/v2/cache/{image_id}"
+METADEFS = "/v2/metadefs"
+NAMESPACES = f"{METADEFS}/namespaces"
+NAMESPACE = f"{NAMESPACES}/{{namespace}}"
+PROPERTY = f"{NAMESPACE}/properties/{{property_name}}"
+OBJECT = f"{NAMESPACE}/objects/{{object_name}}"
+TAG = f"{NAMESPACE}/tags/{{tag_name}}"
 
 ROUTES: Sequence[Route] = (
     Route(ANY, "/", versions.choices, needs_auth=False),
@@ -94,6 +102,41 @@ ROUTES: Sequence[Route] = (
     Route(PUT, f"{CACHED}/pin", cached_images.pin, no_body=True, mutates=True),
     Route(DELETE, f"{CACHED}/pin", cached_images.unpin, no_body=True, mutates=True),
     Route(POST, f"{CACHED}/verify", cached_images.verify, no_body=True, mutates=True),
+    *(Route(GET, f"/v2/schemas/metadefs/{name}", documents.serve(name), no_body=True) for name in documents.NAMES),
+    Route(GET, f"{METADEFS}/resource_types", resource_types.index, no_body=True),
+    Route(GET, f"{NAMESPACE}/resource_types", resource_types.associations, no_body=True),
+    Route(POST, f"{NAMESPACE}/resource_types", resource_types.associate, mutates=True),
+    Route(
+        DELETE,
+        f"{NAMESPACE}/resource_types/{{resource_type}}",
+        resource_types.dissociate,
+        no_body=True,
+        mutates=True,
+    ),
+    Route(GET, NAMESPACES, namespaces.index),
+    Route(POST, NAMESPACES, namespaces.create, mutates=True),
+    Route(GET, NAMESPACE, namespaces.show, no_body=True),
+    Route(PUT, NAMESPACE, namespaces.update, mutates=True),
+    Route(DELETE, NAMESPACE, namespaces.delete, no_body=True, mutates=True),
+    Route(GET, f"{NAMESPACE}/properties", properties.index, no_body=True),
+    Route(POST, f"{NAMESPACE}/properties", properties.create, mutates=True),
+    Route(DELETE, f"{NAMESPACE}/properties", properties.delete_all, mutates=True),
+    Route(GET, PROPERTY, properties.show),
+    Route(PUT, PROPERTY, properties.update, mutates=True),
+    Route(DELETE, PROPERTY, properties.delete, mutates=True),
+    Route(GET, f"{NAMESPACE}/objects", objects.index),
+    Route(POST, f"{NAMESPACE}/objects", objects.create, mutates=True),
+    Route(DELETE, f"{NAMESPACE}/objects", objects.delete_all, mutates=True),
+    Route(GET, OBJECT, objects.show, no_body=True),
+    Route(PUT, OBJECT, objects.update, mutates=True),
+    Route(DELETE, OBJECT, objects.delete, no_body=True, mutates=True),
+    Route(GET, f"{NAMESPACE}/tags", metadef_tags.index),
+    Route(POST, f"{NAMESPACE}/tags", metadef_tags.create_many, mutates=True),
+    Route(DELETE, f"{NAMESPACE}/tags", metadef_tags.delete_all, mutates=True),
+    Route(GET, TAG, metadef_tags.show, no_body=True),
+    Route(POST, TAG, metadef_tags.create, no_body=True, mutates=True),
+    Route(PUT, TAG, metadef_tags.update, mutates=True),
+    Route(DELETE, TAG, metadef_tags.delete, no_body=True, mutates=True),
 )
 
 

@@ -30,6 +30,9 @@ _STORE_IDS = "openstack-image-store-ids"
 _UNORDERED = frozenset({"tags"})
 """Lists that Glance keeps as sets: it returns them in no fixed order."""
 
+_UNORDERED_RECORDS = frozenset({"resource_type_associations"})
+"""Lists of records with names that the database joins in no fixed order."""
+
 _TEXT_BODY_BYTES_MAX = 64
 
 _WORDS = "<words>"
@@ -64,6 +67,8 @@ def fold_json(document: Any, known: Mapping[str, str], key: str = "") -> Any:
         return _WORDS if key == "description" and document else fold(document, known)
     if isinstance(document, list):
         folded = [fold_json(item, known) for item in document]
+        if key in _UNORDERED_RECORDS:
+            return sorted(folded, key=lambda record: str(record.get("name")))
         return sorted(folded) if key in _UNORDERED and all(isinstance(item, str) for item in folded) else folded
     if isinstance(document, dict):
         return {fold(name, known): fold_json(value, known, name) for name, value in document.items()}

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from upstream.registry.metadefs import Metadefs
 from upstream.types import Context, Image, Location, Member, MemberStatus, Status, Task, TaskStatus, Visibility
 
 
@@ -260,6 +261,9 @@ class Registry(Protocol):
 
     @property
     def members(self) -> Members: ...
+
+    @property
+    def metadefs(self) -> Metadefs: ...
 
     async def check(self) -> None:
         """Raises Unavailable if the registry cannot answer now."""

@@ -1,6 +1,6 @@
 """Order and pages. Pages laid end to end are the list: each row once, NULLs and ties included."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, and_, false, or_
@@ -23,7 +23,7 @@ def with_tie_break(sort: Sort) -> Sort:
 def order_by(sort: Sort, dialect: str, column: Columns = column) -> tuple[ColumnElement[Any], ...]:
     """NULLs are lower than any value, as SQLite and MariaDB have it; PostgreSQL must be told.
 
-    Raises Invalid for a field that the rows do not have.
+    Raises what `column` raises; by default it knows the fields of images.
     """
     return tuple(_ordered(column(name), order, dialect) for name, order in sort)
 
@@ -36,7 +36,7 @@ def _ordered(key: ColumnElement[Any], order: Order, dialect: str) -> ColumnEleme
     return ordered.nulls_first() if is_ascending else ordered.nulls_last()
 
 
-def after(sort: Sort, marker: RowMapping, column: Columns = column) -> ColumnElement[bool]:
+def after(sort: Sort, marker: RowMapping | Mapping[str, Any], column: Columns = column) -> ColumnElement[bool]:
     """The rows that come after `marker`, which has a value for every key of `sort`.
 
     Glance compares NULL as '' or 0 here and yet sorts it first, and so repeats or loses rows between the two.

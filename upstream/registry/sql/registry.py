@@ -7,6 +7,7 @@ from upstream.registry.config import RegistryConfig
 from upstream.registry.sql.database import Database
 from upstream.registry.sql.images import SqlImages
 from upstream.registry.sql.members import SqlMembers
+from upstream.registry.sql.metadefs import SqlMetadefs
 from upstream.registry.sql.schema import create_or_check
 from upstream.registry.sql.tags import SqlTags
 from upstream.registry.sql.tasks import SqlTasks
@@ -24,6 +25,7 @@ class SqlRegistry:
         self.usage = SqlUsage(database)
         self.tasks = SqlTasks(database)
         self.members = SqlMembers(database)
+        self.metadefs = SqlMetadefs(database)
 
     async def check(self) -> None:
         await self.database.check()
