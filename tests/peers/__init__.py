@@ -10,6 +10,7 @@ from tests.peers.mariadb import MariaDB
 from tests.peers.memcached import Memcached
 from tests.peers.nginx import CachingNginx, ProxyNginx, StaticNginx, Tuning
 from tests.peers.ports import free_port
+from tests.peers.postgresql import PostgreSQL
 from tests.peers.server import Server, ServerFailed
 from tests.peers.varnish import Varnish
 
@@ -28,6 +29,7 @@ __all__ = [
     "MariaDB",
     "Memcached",
     "PackagesMissing",
+    "PostgreSQL",
     "ProxyNginx",
     "Server",
     "ServerFailed",

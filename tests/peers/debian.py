@@ -11,6 +11,7 @@ from pathlib import Path
 PACKAGES = {
     "memcached": "memcached",
     "mariadbd": "mariadb-server",
+    "postgres": "postgresql",
     "nginx": "nginx",
     "varnishd": "varnish",
     "strace": "strace",
@@ -30,7 +31,7 @@ class PackagesMissing(Exception):
 def program(name: str) -> Path:
     """Path of a program of `PACKAGES`, installed first if need be. Raises PackagesMissing."""
     ensure_packages([name])
-    found = shutil.which(name, path=SEARCH)
+    found = _find(name)
     assert found is not None
     return Path(found)
 
@@ -52,7 +53,13 @@ def ensure_packages(programs: Iterable[str]) -> None:
 
 
 def _missing(programs: Iterable[str]) -> list[str]:
-    return sorted(PACKAGES[name] for name in programs if shutil.which(name, path=SEARCH) is None)
+    return sorted(PACKAGES[name] for name in programs if _find(name) is None)
+
+
+def _find(name: str) -> str | None:
+    """PostgreSQL's programs lie in a folder for each of its releases."""
+    releases = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    return shutil.which(name, path=":".join([*(str(folder) for folder in reversed(releases)), SEARCH]))
 
 
 def _apt_get(*arguments: str, check: bool = True) -> None:

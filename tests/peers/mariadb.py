@@ -36,7 +36,13 @@ class MariaDB(Server):
     @property
     def _options(self) -> list[str]:
         data = self.directory / "data"
-        return ["--no-defaults", f"--user={getpass.getuser()}", f"--datadir={data}", "--innodb-flush-method=nosync"]
+        return [
+            "--no-defaults",
+            f"--user={getpass.getuser()}",
+            f"--datadir={data}",
+            f"--tmpdir={self.directory}",
+            "--innodb-flush-method=nosync",
+        ]
 
     def _prepare(self) -> None:
         made = self.directory / "made"
@@ -66,7 +72,7 @@ class MariaDB(Server):
             "--skip-name-resolve",
             "--max-connections=400",
             "--innodb-buffer-pool-size=128M",
-            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-log-at-trx-commit=2",
             "--innodb-fast-shutdown=2",
         ]
 

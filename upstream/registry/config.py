@@ -48,6 +48,9 @@ class RegistryConfig(BaseModel):
 
     kind: Literal["sql", "remote", "glance"] = "sql"
     url: str = Field(default="sqlite:///var/registry.db", repr=False)
+    pool_max: int = Field(default=10, ge=2)
+    connect_s: float = Field(default=10.0, gt=0)
+    statement_s: float = Field(default=30.0, gt=0)
     remote: RemoteRegistryConfig = RemoteRegistryConfig()
     glance: GlanceRegistryConfig = GlanceRegistryConfig()
     service: RegistryServiceConfig = RegistryServiceConfig()

@@ -1,15 +1,22 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.contract.registry.world import KINDS, World
+from tests.contract.registry.world import KINDS, Servers, World
 from upstream.registry import Registry
 
 
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    started = Servers(tmp_path_factory.mktemp("sql"))
+    yield started
+    started.close()
+
+
 @pytest.fixture(params=sorted(KINDS))
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with KINDS[request.param](tmp_path) as opened:
+async def world(request: pytest.FixtureRequest, tmp_path: Path, servers: Servers) -> AsyncIterator[World]:
+    async with KINDS[request.param](tmp_path, servers) as opened:
         yield opened
 
 

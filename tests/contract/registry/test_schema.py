@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection, Inspector, inspect
 
-from tests.contract.registry.world import OWNER, new_image, sqlite
+from tests.contract.registry.world import OWNER, Servers, new_image, sqlite
 from upstream.errors import Unavailable
 from upstream.registry import ImageChanges, Registry, RegistryConfig, RegistryMisconfigured, open_registry
 from upstream.registry.sql import SqlRegistry
@@ -71,7 +71,7 @@ async def test_every_table_is_as_glance_makes_it(tmp_path: Path) -> None:
         inspector = inspect(connection)
         return {table: facts(inspector, table) for table in inspector.get_table_names()}
 
-    async with sqlite(tmp_path) as world, world.sql.database.read() as connection:
+    async with sqlite(tmp_path, Servers(tmp_path)) as world, world.sql.database.read() as connection:
         tables = await connection.run_sync(look)
     assert sorted(tables) == sorted(RECORDED["tables"])
     for name, recorded in RECORDED["tables"].items():
@@ -137,7 +137,7 @@ async def test_the_file_and_its_folder_are_made_and_private(tmp_path: Path) -> N
 
 
 async def test_readers_do_not_wait_for_a_writer_and_commits_reach_the_disk(tmp_path: Path) -> None:
-    async with sqlite(tmp_path) as world:
+    async with sqlite(tmp_path, Servers(tmp_path)) as world:
         for use in (world.sql.database.read, world.sql.database.statement, world.sql.database.write):
             async with use() as connection:
                 pragmas = {
@@ -182,7 +182,7 @@ async def test_a_lock_that_is_never_given_back_is_unavailable(tmp_path: Path, mo
 
 async def test_a_full_disk_is_unavailable_and_changes_nothing(tmp_path: Path) -> None:
     """SQLite is told that the file may not grow, which it reports as it reports a full disk."""
-    async with sqlite(tmp_path) as world:
+    async with sqlite(tmp_path, Servers(tmp_path)) as world:
         image = await world.registry.images.create(OWNER, new_image())
         async with world.sql.database.write() as connection:
             await connection.exec_driver_sql("PRAGMA max_page_count = 1")
@@ -211,7 +211,7 @@ async def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> No
 
 async def test_an_error_tells_no_secret(tmp_path: Path) -> None:
     """A location's URL may hold a password: no exception on the way out repeats a parameter."""
-    async with sqlite(tmp_path) as world:
+    async with sqlite(tmp_path, Servers(tmp_path)) as world:
         assert isinstance(world.sql, SqlRegistry)
         async with world.sql.database.write() as connection:
             await connection.exec_driver_sql("DROP TABLE image_locations")

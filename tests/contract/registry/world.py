@@ -1,26 +1,57 @@
 """The registries under test, and what a test must do behind their back: one line in `KINDS` is one more kind."""
 
+import asyncio
+import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import event
 
+from tests.peers import MariaDB, PostgreSQL
 from upstream.registry import Registry, RegistryConfig
 from upstream.registry.sql import SqlRegistry, open_registry
 from upstream.registry.sql.rows import now
-from upstream.registry.sql.tables import image_members, image_properties, image_tags, images
+from upstream.registry.sql.tables import (
+    alembic_version,
+    image_members,
+    image_properties,
+    image_tags,
+    images,
+    metadata,
+)
 from upstream.types import Context, Image, Status, Visibility
+
+
+class Servers:
+    """Those that a run of tests shares, each started when first wanted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+
+    @cached_property
+    def postgresql(self) -> PostgreSQL:
+        return self._stack.enter_context(PostgreSQL(self._folder / "postgresql"))
+
+    @cached_property
+    def mariadb(self) -> MariaDB:
+        return self._stack.enter_context(MariaDB(self._folder / "mariadb", database="glance", charset="utf8mb3"))
+
+    def close(self) -> None:
+        self._stack.close()
+
 
 ADMIN = Context(user_id="root", project_id="admin", roles=frozenset({"admin"}), is_admin=True)
 OWNER = Context(user_id="anna", project_id="owner", roles=frozenset({"member"}))
 OTHER = Context(user_id="bert", project_id="other", roles=frozenset({"member"}))
 NOBODY = Context()
-T0 = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def new_image(**fields: Any) -> Image:
@@ -38,10 +69,19 @@ def new_image(**fields: Any) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A registry, and the database behind it."""
+    """A registry, and the database behind it.
+
+    `tick` is what its columns tell two times apart by, `letters` what its order of texts makes of one.
+    """
 
     registry: Registry
     sql: SqlRegistry
+    tick: timedelta = timedelta(microseconds=1)
+    letters: Callable[[str], str] = str
+
+    async def later(self) -> None:
+        """Wait until a time that is written is another one than before."""
+        await asyncio.sleep(self.tick.total_seconds())
 
     async def share(self, image_id: str, project: str, status: str) -> None:
         """Make `project` a member of the image that answered `status`."""
@@ -80,10 +120,44 @@ class World:
             event.remove(engine.sync_engine, "before_cursor_execute", note)
 
 
+def loosely(text: str) -> str:
+    """What utf8mb3_general_ci, the collation of Glance's tables on MariaDB, compares."""
+    return "".join(each for each in unicodedata.normalize("NFD", text.upper()) if not unicodedata.combining(each))
+
+
 @asynccontextmanager
-async def sqlite(folder: Path) -> AsyncIterator[World]:
+async def sqlite(folder: Path, servers: Servers) -> AsyncIterator[World]:
     async with open_registry(RegistryConfig(url=f"sqlite:///{folder}/registry.db")) as registry:
         yield World(registry, registry)
 
 
-KINDS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[World]]] = {"sqlite": sqlite}
+@asynccontextmanager
+async def postgresql(folder: Path, servers: Servers) -> AsyncIterator[World]:
+    async with emptied(servers.postgresql.url) as registry:
+        yield World(registry, registry)
+
+
+@asynccontextmanager
+async def mariadb(folder: Path, servers: Servers) -> AsyncIterator[World]:
+    async with emptied(servers.mariadb.url) as registry:
+        yield World(registry, registry, timedelta(seconds=1), loosely)
+
+
+@asynccontextmanager
+async def emptied(url: str) -> AsyncIterator[SqlRegistry]:
+    """The tables are made once for all tests of a server, as that takes longer than the tests."""
+    async with open_registry(RegistryConfig(url=url)) as registry:
+        try:
+            yield registry
+        finally:
+            async with registry.database.write() as connection:
+                for table in reversed(metadata.sorted_tables):
+                    if table is not alembic_version:
+                        await connection.execute(table.delete())
+
+
+KINDS: Mapping[str, Callable[[Path, Servers], AbstractAsyncContextManager[World]]] = {
+    "sqlite": sqlite,
+    "postgresql": postgresql,
+    "mariadb": mariadb,
+}

@@ -10,6 +10,7 @@ from sqlalchemy import Table, bindparam, false, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstream.errors import Invalid
+from upstream.registry.sql.exact import is_one_of, is_text
 from upstream.registry.sql.rows import now
 from upstream.registry.sql.tables import image_locations, image_members, image_properties, image_tags, images
 from upstream.types import Location, Status
@@ -38,7 +39,7 @@ async def remove_properties(connection: AsyncConnection, image_id: str, names: C
     """Names that are not there are passed over."""
     if names:
         table = image_properties
-        statement = update(table).where(table.c.image_id == image_id, table.c.name.in_(list(names)))
+        statement = update(table).where(table.c.image_id == image_id, is_one_of(table.c.name, names))
         await connection.execute(statement.where(table.c.deleted == false()).values(_deleted()))
 
 
@@ -56,7 +57,9 @@ async def set_tags(connection: AsyncConnection, image_id: str, tags: Collection[
 async def remove_tag(connection: AsyncConnection, image_id: str, tag: str) -> bool:
     """Whether the tag was there. Older rows may hold it twice."""
     table = image_tags
-    statement = update(table).where(table.c.image_id == image_id, table.c.value == tag, table.c.deleted == false())
+    statement = update(table).where(
+        table.c.image_id == image_id, is_text(table.c.value, tag), table.c.deleted == false()
+    )
     return bool((await connection.execute(statement.values(_deleted()))).rowcount)
 
 

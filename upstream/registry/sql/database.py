@@ -1,7 +1,7 @@
 """The ways to use a database: one statement, a snapshot to read from, a transaction to write in."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
@@ -10,12 +10,12 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from upstream.errors import Unavailable
+from upstream.registry.config import RegistryConfig
 from upstream.registry.sql import sqlite
 from upstream.registry.sql.failures import SERVICE, translated
+from upstream.registry.sql.urls import with_driver
 
 STATEMENTS_MAX = 2  # connections for single statements: lookups run one batch at a time
-TRANSACTIONS_MAX = 8
-CONNECTION_WAIT_S = 10.0
 
 
 class Database:
@@ -25,10 +25,10 @@ class Database:
     of which costs as much as the statement.
     """
 
-    def __init__(self, statements: AsyncEngine, transactions: AsyncEngine) -> None:
+    def __init__(self, statements: AsyncEngine, transactions: AsyncEngine, statement_s: float) -> None:
         self.dialect = transactions.dialect.name
         self.engines = (statements, transactions)
-        self._statements = statements
+        self._statements, self._statement_s = statements, statement_s
         if self.dialect == "sqlite":
             # One writer at a time in this process, so that the wait inside SQLite is only ever for other processes.
             self._turn: AbstractAsyncContextManager[object] = asyncio.Lock()
@@ -42,12 +42,12 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: URL) -> AsyncIterator[Self]:
-        """Make the file if there is none, and disconnect in the end. Raises Unavailable."""
+    async def open(cls, config: RegistryConfig) -> AsyncIterator[Self]:
+        """Make the file if there is none, and disconnect in the end. Raises RegistryMisconfigured, Unavailable."""
         # In a thread: SQLite's folder is made, and its dialect looks at the file system for the path.
-        statements, transactions = await asyncio.to_thread(_engines, url)
+        statements, transactions = await asyncio.to_thread(_engines, config)
         try:
-            yield cls(statements, transactions)
+            yield cls(statements, transactions, config.statement_s)
         finally:
             await statements.dispose()
             await transactions.dispose()
@@ -56,24 +56,24 @@ class Database:
     async def statement(self) -> AsyncIterator[AsyncConnection]:
         """A connection for one reading statement; two would see two moments. Raises Unavailable, Invalid."""
         with translated():
-            async with self._statements.connect() as connection:
+            async with asyncio.timeout(self._statement_s), self._statements.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose statements all see the same moment. Raises Unavailable, Invalid."""
         with translated():
-            async with self._reader.connect() as connection:
+            async with asyncio.timeout(self._statement_s), self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, within_s: float | None = None) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed in the end, rolled back on any exception and on cancellation.
 
-        Raises Unavailable, Invalid, Conflict.
+        It ends within `registry.statement_s` unless another time is given. Raises Unavailable, Invalid, Conflict.
         """
         with translated():
-            async with self._turn, self._writer.begin() as connection:
+            async with self._turn, asyncio.timeout(within_s or self._statement_s), self._writer.begin() as connection:
                 yield connection
 
     async def check(self) -> None:
@@ -82,16 +82,18 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
 
-def _engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+def _engines(config: RegistryConfig) -> tuple[AsyncEngine, AsyncEngine]:
     """For single statements and for transactions. Nothing is connected yet."""
+    url = with_driver(config.url)
     is_sqlite = url.get_backend_name() == "sqlite"
     if is_sqlite:
         try:
             sqlite.create_file(Path(url.database or ""))
         except OSError as error:
             raise Unavailable(SERVICE, f"{error.strerror}: {error.filename}") from error
-    statements = _engine(url, STATEMENTS_MAX, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
-    transactions = _engine(url, TRANSACTIONS_MAX)
+    statements_max = min(STATEMENTS_MAX, config.pool_max // 2)
+    statements = _engine(url, config, statements_max, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+    transactions = _engine(url, config, config.pool_max - statements_max)
     if is_sqlite:
         sqlite.set_up_connections(statements.sync_engine)
         sqlite.set_up_connections(transactions.sync_engine)
@@ -99,13 +101,24 @@ def _engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     return statements, transactions
 
 
-def _engine(url: URL, connections_max: int, **options: Any) -> AsyncEngine:
+def _engine(url: URL, config: RegistryConfig, connections_max: int, **options: Any) -> AsyncEngine:
+    backend = url.get_backend_name()
     return create_async_engine(
         url,
+        connect_args=_CONNECT[backend](config.connect_s),
         pool_size=connections_max,
         max_overflow=0,
-        pool_timeout=CONNECTION_WAIT_S,
-        pool_pre_ping=url.get_backend_name() != "sqlite",  # a server restarts, a file does not
+        pool_timeout=config.connect_s,
+        pool_pre_ping=backend != "sqlite",  # a server restarts, a file does not
         hide_parameters=True,  # they hold URLs with credentials, and exceptions are logged
         **options,
     )
+
+
+# What drivers are told, by the time in which they must connect. MariaDB would cut too long a text in silence, were it
+# not told to be strict; Glance tells it the same.
+_CONNECT: Mapping[str, Callable[[float], Mapping[str, Any]]] = {
+    "sqlite": lambda _: {},
+    "postgresql": lambda connect_s: {"timeout": connect_s},
+    "mysql": lambda connect_s: {"connect_timeout": connect_s, "sql_mode": "TRADITIONAL"},
+}

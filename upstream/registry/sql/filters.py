@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false
+from sqlalchemy import ColumnElement, Enum, String, exists, false
 
 from upstream.errors import Invalid
 from upstream.registry.base import Filter, ImageQuery, Operator
+from upstream.registry.sql.exact import is_one_of, is_text
 from upstream.registry.sql.rows import FIELDS, plain
 from upstream.registry.sql.tables import image_properties, image_tags, images
 from upstream.registry.sql.visibility import is_listed
@@ -15,14 +16,22 @@ from upstream.types import Context, Status
 COLUMNS: Mapping[str, ColumnElement[Any]] = {column.name: column for column in (images.c.id, *FIELDS)}
 
 _COMPARE: Mapping[Operator, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
-    Operator.EQ: lambda column, value: column.is_(None) if value is None else column == value,
-    Operator.NEQ: lambda column, value: column.is_not(None) if value is None else column != value,
+    Operator.EQ: lambda column, value: column.is_(None) if value is None else _equals(column, value),
+    Operator.NEQ: lambda column, value: column.is_not(None) if value is None else ~_equals(column, value),
     Operator.LT: lambda column, value: column < value,
     Operator.LTE: lambda column, value: column <= value,
     Operator.GT: lambda column, value: column > value,
     Operator.GTE: lambda column, value: column >= value,
-    Operator.IN: lambda column, value: column.in_(value),
+    Operator.IN: lambda column, value: is_one_of(column, value) if _is_text(column) else column.in_(value),
 }
+
+
+def _equals(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    return is_text(column, value) if _is_text(column) else column == value
+
+
+def _is_text(column: ColumnElement[Any]) -> bool:
+    return isinstance(column.type, String) and not isinstance(column.type, Enum)
 
 
 def conditions(context: Context, query: ImageQuery) -> tuple[ColumnElement[bool], ...]:
@@ -58,7 +67,7 @@ def _has_property(condition: Filter) -> ColumnElement[bool]:
     return exists().where(
         image_properties.c.image_id == images.c.id,
         image_properties.c.deleted == false(),
-        image_properties.c.name == condition.field,
+        is_text(image_properties.c.name, condition.field),
         _compare(image_properties.c.value, condition),
     )
 
@@ -66,8 +75,8 @@ def _has_property(condition: Filter) -> ColumnElement[bool]:
 def _has_tag(tag: str) -> ColumnElement[bool]:
     if _is_unstorable(tag):
         return false()
-    return and_(
-        exists().where(image_tags.c.image_id == images.c.id, image_tags.c.deleted == false(), image_tags.c.value == tag)
+    return exists().where(
+        image_tags.c.image_id == images.c.id, image_tags.c.deleted == false(), is_text(image_tags.c.value, tag)
     )
 
 

@@ -12,6 +12,8 @@ from upstream.registry.sql import changes as change
 from upstream.registry.sql import import_lock, usage
 from upstream.registry.sql.batches import Batches
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.exact import has_long_letters
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.filters import conditions
 from upstream.registry.sql.loading import load, load_children, select_images
 from upstream.registry.sql.paging import after, order_by, with_tie_break
@@ -50,6 +52,7 @@ class SqlImages:
             records = await load_children(connection, rows, projects(context))
         return [to_image(record, context) for record in records.values()]
 
+    @repeated
     async def create(self, context: Context, image: Image, *, ceiling: Ceiling | None = None) -> Image:
         if not is_id(image.id):
             raise Invalid(f"{image.id!r} cannot be the ID of an image")
@@ -68,6 +71,7 @@ class SqlImages:
             record = (await load(connection, (image.id,), projects(context)))[image.id]
         return to_image(record, context)
 
+    @repeated
     async def update(
         self,
         context: Context,
@@ -104,6 +108,7 @@ class SqlImages:
             record = (await load(connection, (image_id,), projects(context)))[image_id]
         return to_image(record, context)
 
+    @repeated
     async def delete(self, context: Context, image_id: str) -> Image:
         async with self._database.write() as connection:
             before = await locked(connection, context, image_id)
@@ -143,7 +148,7 @@ def projects(context: Context) -> tuple[str, ...]:
 
 
 def is_id(image_id: str) -> bool:
-    return 0 < len(image_id) <= ID_LENGTH_MAX and "\0" not in image_id
+    return 0 < len(image_id) <= ID_LENGTH_MAX and "\0" not in image_id and not has_long_letters(image_id)
 
 
 def check_id(image_id: str) -> None:

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstream.errors import Duplicate, Invalid, LimitExceeded, NotFound
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.exact import is_text
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.images import locked
 from upstream.registry.sql.rows import now
 from upstream.registry.sql.tables import image_members, images
@@ -37,13 +39,14 @@ class SqlMembers:
         async with self._database.statement() as connection:
             return _member(await _seen(connection, context, image_id, project_id))
 
+    @repeated
     async def add(self, context: Context, image_id: str, project_id: str, *, quota: int) -> Member:
         if not _is_project(project_id):
             raise Invalid(f"{project_id[:40]!r} cannot be the ID of a project")
         async with self._database.write() as connection:
             await locked(connection, context, image_id)
             await _check_quota(connection, image_id, quota)
-            pair = and_(_table.image_id == image_id, _table.member == project_id)
+            pair = and_(_table.image_id == image_id, is_text(_table.member, project_id))
             # A deleted row is used again, the oldest of several.
             known = (await connection.execute(select(_table.id, _table.deleted).where(pair).order_by(_table.id))).all()
             if not all(row.deleted for row in known):
@@ -58,6 +61,7 @@ class SqlMembers:
             found = await connection.execute(_select(and_(pair, _ALIVE)))
             return _member(found.one())
 
+    @repeated
     async def answer(self, context: Context, image_id: str, project_id: str, status: MemberStatus) -> Member:
         async with self._database.write() as connection:
             await locked(connection, context, image_id)
@@ -66,6 +70,7 @@ class SqlMembers:
             await connection.execute(update(image_members).where(_table.id == row.id).values(changed))
             return _member(await _seen(connection, context, image_id, project_id))
 
+    @repeated
     async def remove(self, context: Context, image_id: str, project_id: str) -> None:
         async with self._database.write() as connection:
             await locked(connection, context, image_id)
@@ -86,7 +91,7 @@ async def _check_quota(connection: AsyncConnection, image_id: str, quota: int) -
 
 async def _seen(connection: AsyncConnection, context: Context, image_id: str, project_id: str) -> Row[*tuple[Any, ...]]:
     if _is_project(project_id):
-        found = await connection.execute(_select_seen(context, image_id).where(_table.member == project_id))
+        found = await connection.execute(_select_seen(context, image_id).where(is_text(_table.member, project_id)))
         if (row := found.first()) is not None:
             return row
     raise NotFound("member", project_id)
@@ -108,7 +113,7 @@ def _is_shown(context: Context) -> ColumnElement[bool]:
         return true()
     if context.project_id is None:
         return images.c.owner.is_(None)
-    return or_(images.c.owner == context.project_id, _table.member == context.project_id)
+    return or_(is_text(images.c.owner, context.project_id), is_text(_table.member, context.project_id))
 
 
 def _select(condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:

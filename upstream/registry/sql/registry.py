@@ -8,10 +8,9 @@ from upstream.registry.sql.database import Database
 from upstream.registry.sql.images import SqlImages
 from upstream.registry.sql.members import SqlMembers
 from upstream.registry.sql.metadefs import SqlMetadefs
-from upstream.registry.sql.schema import create_or_check
+from upstream.registry.sql.schema import CREATE_S, create_or_check
 from upstream.registry.sql.tags import SqlTags
 from upstream.registry.sql.tasks import SqlTasks
-from upstream.registry.sql.urls import with_driver
 from upstream.registry.sql.usage import SqlUsage
 
 
@@ -37,7 +36,7 @@ async def open_registry(config: RegistryConfig) -> AsyncIterator[SqlRegistry]:
 
     Raises RegistryMisconfigured if it is not Glance's at the version we know, and Unavailable.
     """
-    async with Database.open(with_driver(config.url)) as database:
-        async with database.write() as connection:
+    async with Database.open(config) as database:
+        async with database.write(within_s=CREATE_S) as connection:
             await create_or_check(connection)
         yield SqlRegistry(database)

@@ -2,7 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstream.registry.config import RegistryMisconfigured
@@ -15,12 +15,31 @@ CONTRACT_HEAD = "2024_1_contract01"
 EXPAND_HEAD = "2024_1_expand01"
 
 
+# By which one process makes the tables while others wait. SQLite needs none: its writers come one by one.
+_NAME, _LOCK_WAIT_S = "glint.schema", 60
+CREATE_S = 120.0  # as long as all tables may take
+_LOCK = {
+    "postgresql": f"SELECT pg_advisory_xact_lock(hashtext('{_NAME}'))",
+    "mysql": f"SELECT GET_LOCK('{_NAME}', {_LOCK_WAIT_S})",
+}
+_UNLOCK = {"mysql": f"SELECT RELEASE_LOCK('{_NAME}')"}  # whoever fails disconnects, and so gives it back
+
+
 async def create_or_check(connection: AsyncConnection) -> None:
     """Run in a write transaction, so that of several processes one creates and the others find.
 
     Raises RegistryMisconfigured if the database belongs to another version or to somebody else.
     """
-    await connection.run_sync(_create_or_check)
+    await connection.run_sync(_create_or_check_alone)
+
+
+def _create_or_check_alone(connection: Connection) -> None:
+    dialect = connection.dialect.name
+    if dialect in _LOCK:
+        connection.execute(text(_LOCK[dialect]))
+    _create_or_check(connection)
+    if dialect in _UNLOCK:
+        connection.execute(text(_UNLOCK[dialect]))
 
 
 def _create_or_check(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from upstream.errors import NotFound
 from upstream.registry.sql import changes as change
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.images import locked
 from upstream.types import Context
 
@@ -13,6 +14,7 @@ class SqlTags:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeated
     async def add(self, context: Context, image_id: str, tag: str) -> None:
         async with self._database.write() as connection:
             image = await locked(connection, context, image_id)
@@ -21,6 +23,7 @@ class SqlTags:
                 await change.set_tags(connection, image_id, [*there, tag])
                 await change.touch(connection, image_id)
 
+    @repeated
     async def remove(self, context: Context, image_id: str, tag: str) -> None:
         async with self._database.write() as connection:
             await locked(connection, context, image_id)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from upstream.errors import Conflict, Invalid, NotFound
 from upstream.registry.base import TaskQuery
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.paging import after, order_by
 from upstream.registry.sql.rows import now, plain, to_naive
 from upstream.registry.sql.tables import task_info, tasks
@@ -31,6 +32,7 @@ class SqlTasks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeated
     async def create(self, task: Task) -> None:
         async with self._database.write() as connection:
             await insert_task(connection, task)
@@ -39,6 +41,7 @@ class SqlTasks:
         async with self._database.statement() as connection:
             return _task(await _row(connection, context, task_id))
 
+    @repeated
     async def list(self, context: Context, query: TaskQuery) -> Sequence[Task]:
         statement = select(tasks).where(tasks.c.deleted == false(), *_seen_by(context))
         statement = statement.where(*(_column(name) == value for name, value in query.filters.items()))
@@ -52,6 +55,7 @@ class SqlTasks:
             rows = (await connection.execute(statement)).all()
         return [_task(row) for row in rows]
 
+    @repeated
     async def of_image(self, context: Context, image_id: str) -> Sequence[Task]:
         alive = or_(tasks.c.expires_at.is_(None), tasks.c.expires_at >= now())
         statement = _whole().where(tasks.c.image_id == image_id, tasks.c.deleted == false(), alive, *_seen_by(context))
@@ -66,16 +70,19 @@ class SqlTasks:
         async with self._database.statement() as connection:
             return [_task(row) for row in await connection.execute(statement)]
 
+    @repeated
     async def touch(self, task_id: str, message: str = "") -> None:
         async with self._database.write() as connection:
             await _move(connection, task_id, (TaskStatus.PROCESSING,), {})
             await _set_info(connection, task_id, {"message": message})
 
+    @repeated
     async def begin(self, task_id: str) -> None:
         values = {"status": TaskStatus.PROCESSING.value}
         async with self._database.write() as connection:
             await _move(connection, task_id, _BEFORE[TaskStatus.PROCESSING], values)
 
+    @repeated
     async def end(
         self,
         task_id: str,

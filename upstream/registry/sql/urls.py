@@ -13,8 +13,8 @@ DRIVERS: Mapping[str, tuple[str, str]] = {
     "sqlite": ("sqlite", "aiosqlite"),
     "postgresql": ("postgresql", "asyncpg"),
     "postgres": ("postgresql", "asyncpg"),
-    "mysql": ("mysql", "aiomysql"),
-    "mariadb": ("mariadb", "aiomysql"),
+    "mysql": ("mysql", "asyncmy"),
+    "mariadb": ("mysql", "asyncmy"),
 }
 
 
@@ -32,4 +32,11 @@ def with_driver(url: str) -> URL:
             "registry.url: a database in memory belongs to one connection and ends with it; name a file, "
             "such as sqlite:///var/registry.db"
         )
+    if "sslmode" in parsed.query and dialect == "postgresql":
+        # libpq's word, which operators know; the driver has its own for the same values.
+        mode = parsed.query["sslmode"]
+        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+    if dialect == "mysql":
+        # Older URLs say charset=utf8, by which MariaDB means three bytes a letter, and refuses questions with four.
+        parsed = parsed.update_query_dict({"charset": "utf8mb4"})
     return parsed.set(drivername=f"{dialect}+{driver}")

@@ -5,6 +5,7 @@ from collections.abc import Container
 from sqlalchemy import ColumnElement, and_, exists, false, or_, true
 
 from upstream.registry.base import ImageQuery
+from upstream.registry.sql.exact import is_text
 from upstream.registry.sql.tables import image_members, images
 from upstream.types import Context, Visibility
 
@@ -44,7 +45,7 @@ def is_listed(context: Context, query: ImageQuery) -> ColumnElement[bool]:
 
 
 def _is_own(context: Context) -> ColumnElement[bool]:
-    return false() if context.project_id is None else images.c.owner == context.project_id
+    return false() if context.project_id is None else is_text(images.c.owner, context.project_id)
 
 
 def _is_shared_with(context: Context, member_status: str) -> ColumnElement[bool]:
@@ -52,7 +53,7 @@ def _is_shared_with(context: Context, member_status: str) -> ColumnElement[bool]
         return false()
     conditions = [
         image_members.c.image_id == images.c.id,
-        image_members.c.member == context.project_id,
+        is_text(image_members.c.member, context.project_id),
         image_members.c.deleted == false(),
     ]
     if member_status != "all":

@@ -1,0 +1,109 @@
+"""A private PostgreSQL on loopback."""
+
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tests.peers.debian import program
+from tests.peers.ports import free_port
+from tests.peers.server import Server
+
+_STARTUP = struct.pack("!I", 0x0003_0000) + b"user\0glance\0database\0glance\0\0"  # protocol 3.0
+_READY = b"Z\0\0\0\x05I"
+
+
+class PostgreSQL(Server):
+    """A PostgreSQL with the database `glance` for user `glance`, whom it trusts. A power cut costs its data.
+
+    It refuses to run as root: then it runs as user postgres, with its data where that user may go.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__("postgresql", directory)
+        self.port = free_port()
+        self._home: Path | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://glance@127.0.0.1:{self.port}/glance"
+
+    def query(self, sql: str, database: str = "glance") -> list[list[str]]:
+        """Rows of text, for a look into the database that goes past its clients."""
+        command = ["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "glance", "-d", database, "-XtAc", sql]
+        command[0] = str(program("postgres").with_name("psql"))
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        return [line.split("|") for line in done.stdout.splitlines()]
+
+    def close(self) -> None:
+        super().close()
+        if self._home is not None and self._home.parent != self.directory:
+            shutil.rmtree(self._home, ignore_errors=True)
+            self._home = None
+
+    def freeze(self) -> None:
+        """Each of its connections has a process, and a process group, of its own."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        for pid in (self.pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _prepare(self) -> None:
+        if self._home is not None:
+            return
+        initdb = program("postgres").with_name("initdb")
+        if os.geteuid() == 0:
+            self._home = Path(tempfile.mkdtemp(prefix="glint-postgresql-"))
+            shutil.chown(self._home, "postgres", "postgres")
+        else:
+            self._home = self.directory / "home"
+            self._home.mkdir()
+        options = ["-U", "glance", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+        make: list[str | Path] = [initdb, "-D", self._home / "data", *options]
+        self._once(make)
+        single: list[str | Path] = [program("postgres"), "--single", "-D", self._home / "data", "postgres"]
+        self._once(single, b"CREATE DATABASE glance\n")
+
+    def _once(self, command: Sequence[str | Path], stdin: bytes = b"") -> None:
+        with self.log_path.open("ab") as log:
+            subprocess.run([*_as_postgres(), *command], input=stdin, stdout=log, stderr=log, check=True, timeout=60)
+
+    def _command(self) -> Sequence[str | Path]:
+        assert self._home is not None
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "timezone": "UTC",
+            "fsync": "off",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [*_as_postgres(), program("postgres"), "-D", self._home / "data", "-p", str(self.port), *options]
+
+    def _answers(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(struct.pack("!I", len(_STARTUP) + 4) + _STARTUP)
+            answer = b""
+            while piece := connection.recv(4096):
+                answer += piece
+                if answer.endswith(_READY):
+                    return True
+            return False
+
+
+def _as_postgres() -> list[str]:
+    if os.geteuid() != 0:
+        return []
+    return ["env", "--chdir=/", "setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
