@@ -124,7 +124,8 @@ async def _move(
     connection: AsyncConnection, task_id: str, before: Collection[TaskStatus], values: Mapping[str, Any]
 ) -> None:
     statement = update(tasks).where(tasks.c.id == task_id, tasks.c.status.in_(sorted(before)))
-    if not (await connection.execute(statement.values({**values, "updated_at": now()}))).rowcount:
+    statement = statement.values({**values, "updated_at": now()})
+    if "\0" in task_id or not (await connection.execute(statement)).rowcount:
         raise Conflict(f"Task {task_id} is not {' or '.join(sorted(before))}")
 
 
