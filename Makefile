@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint demo bench lock clean peers
+.PHONY: help run test test-long parity lint demo bench lock clean peers
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: $(STAMP) peers  ## install what is needed (servers too) and run all tests
 
 test-long: $(STAMP) peers  ## the long forms: kill sweeps, churn, big images
 	$(BIN)/python -m pytest -m long --timeout 3600
+
+parity: $(STAMP) peers  ## ask a Glance and a Glint the same, and report what they answer differently (ONLY=, VARIANTS=)
+	$(BIN)/python -m tests.parity.live $(VARIANTS) $(if $(ONLY),--only "$(ONLY)")
 
 lint: $(STAMP)  ## style, types and the arrows between folders
 	$(BIN)/ruff check .

@@ -1,55 +1,35 @@
-"""The Glints that are compared with the recorded Glance: set up as that one was, with a Keystone of the same users."""
+"""The Glints that are compared with the recorded Glance: one for each variant, started when its first case runs."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
-from tests.glint import LEFT_OUT, Glint
 from tests.parity.keystone import tokens_from
+from tests.parity.model import Variant
+from tests.parity.origin import serve_origin
+from tests.parity.session import Session
+from tests.parity.variants import glint_for
 from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
 
 
-class ParityGlint:
-    """A Glint and the tokens of those who ask it."""
-
-    def __init__(self, glint: Glint, keystone: Keystone) -> None:
-        self.url = glint.url
-        self.token = tokens_from(keystone.url)
-
-
 @pytest.fixture(scope="module")
-def glint_parity(
+def session_of(
     tmp_path_factory: pytest.TempPathFactory, keystone: Keystone, memcached: Memcached
-) -> Iterator[ParityGlint]:
-    with _glint(tmp_path_factory.mktemp("parity"), keystone, memcached, {}) as glint:
-        yield ParityGlint(glint, keystone)
+) -> Iterator[Callable[[Variant], Session]]:
+    """Gives the session with the Glint of a variant."""
+    with ExitStack() as stack:
+        origin = stack.enter_context(serve_origin())
+        token = tokens_from(keystone.url)
 
+        @cache
+        def opened(variant: Variant) -> Session:
+            glint = glint_for(variant, tmp_path_factory.mktemp(f"parity-{variant}"), keystone, memcached)
+            stack.enter_context(glint)
+            session = Session(url=glint.url, origin=origin, token=token)
+            session.learn_projects()
+            return session
 
-@pytest.fixture(scope="module")
-def glint_parity_locations(
-    tmp_path_factory: pytest.TempPathFactory, keystone: Keystone, memcached: Memcached
-) -> Iterator[ParityGlint]:
-    allowed = {"api.show_multiple_locations": True}
-    with _glint(tmp_path_factory.mktemp("parity-locations"), keystone, memcached, allowed) as glint:
-        yield ParityGlint(glint, keystone)
-
-
-def _glint(folder: Path, keystone: Keystone, memcached: Memcached, settings: dict[str, Any]) -> Glint:
-    return Glint(
-        folder,
-        {
-            "auth.kind": "keystone",
-            "auth.keystone": {"auth_url": keystone.url, "username": "glance", "password": "secret"},
-            "token_cache": {"memcached_servers": [memcached.address], "secret_key": "parity"},
-            "stores.default": "file",
-            "stores.backends": LEFT_OUT,  # what follows is all of them, in this order
-            "stores.backends.file": {"kind": "file", "dir": "images", "weight": 100},
-            "stores.backends.second": {"kind": "file", "dir": "images2"},
-            "stores.backends.web": {"kind": "http"},
-            "logging.level": "warning",
-            **settings,
-        },
-    )
+        yield opened

@@ -12,8 +12,8 @@ from tests.parity.comparison import Difference, Expected, load_differences, load
 from tests.parity.model import Variant
 from tests.parity.normalise import fold, fold_json, normalise
 from tests.parity.runner import cases_of
+from tests.parity.variants import SETUPS
 
-VARIANTS: tuple[Variant, ...] = ("default", "locations", "nocache")
 ANSWER = {"step": "GET / by demo", "status": 500, "headers": {}, "body": None}
 WANTED = Difference(case="a*", steps=(1,), only={"status": 400}, reason="no crash")
 
@@ -29,7 +29,7 @@ def test_case_names_are_unique() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", SETUPS)
 def test_every_step_is_recorded_and_nothing_else(variant: Variant) -> None:
     table = {c.name: [f"{s.method} {s.path} by {s.persona}" for s in c.steps] for c in cases_of(variant)}
     assert {name: [a["step"] for a in answers] for name, answers in load_recorded(variant).items()} == table
@@ -38,7 +38,7 @@ def test_every_step_is_recorded_and_nothing_else(variant: Variant) -> None:
 def test_every_wanted_difference_speaks_of_a_recorded_step() -> None:
     steps = {
         (case.name, number)
-        for variant in VARIANTS
+        for variant in SETUPS
         for case in cases_of(variant)
         for number in range(1, len(case.steps) + 1)
     }

@@ -1,0 +1,49 @@
+"""The variants of the suite: how a Glance and a Glint that are to answer alike are set up. A new one is a row here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.glint import LEFT_OUT, Glint
+from tests.parity.model import Variant
+from tests.peers.glance import GlanceOptions
+from tests.peers.keystone import Keystone
+from tests.peers.memcached import Memcached
+
+DASHBOARD = "http://dashboard.example.org"
+"""The origin that both let read their answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """`glint` are dotted keys of config.yaml, laid over those of every variant."""
+
+    glance: GlanceOptions = field(default_factory=GlanceOptions)
+    glint: Mapping[str, Any] = field(default_factory=dict)
+
+
+SETUPS: Mapping[Variant, Setup] = {
+    "default": Setup(),
+    "locations": Setup(glance=GlanceOptions(full=True), glint={"api.show_multiple_locations": True}),
+    "nocache": Setup(glance=GlanceOptions(image_cache=False)),
+}
+
+
+def glint_for(variant: Variant, folder: Path, keystone: Keystone, memcached: Memcached) -> Glint:
+    """A Glint, not started yet, with the stores of the Glance and a Keystone of the same users."""
+    return Glint(
+        folder,
+        {
+            "auth.kind": "keystone",
+            "auth.keystone": {"auth_url": keystone.url, "username": "glance", "password": "secret"},
+            "token_cache": {"memcached_servers": [memcached.address], "secret_key": "parity"},
+            "stores.default": "file",
+            "stores.backends": LEFT_OUT,  # what follows is all of them, in this order
+            "stores.backends.file": {"kind": "file", "dir": "images", "weight": 100},
+            "stores.backends.second": {"kind": "file", "dir": "images2"},
+            "stores.backends.web": {"kind": "http"},
+            "logging.level": "warning",
+            **SETUPS[variant].glint,
+        },
+    )
