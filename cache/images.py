@@ -172,6 +172,14 @@ class ImageCache:
         """
         return await self._ledger.evict(key)
 
+    async def prune(self) -> tuple[int, int]:
+        """Evict now what would be evicted ahead of need. How many entries went, and their bytes."""
+        return await self._ledger.prune()
+
+    async def clean(self) -> None:
+        """Remove the entries that were found damaged. Dead fills are removed without being asked."""
+        await self._ledger.clean()
+
     async def pin(self, key: str, *, pinned: bool) -> bool:
         """Keep an entry from being evicted for space, or no longer. Whether there is such an entry."""
         return await self._ledger.pin(key, pinned=pinned)

@@ -146,10 +146,19 @@ class Ledger:
 
         One process at a time does it, one entry at a time, so that who needs room now need not wait for many.
         """
-        if not await self._disk("evict", self._is_too_full, self._config.evict_from_percent):
-            return
-        while await self._disk("evict", self._trim_one):
-            pass
+        if await self._disk("evict", self._is_too_full, self._config.evict_from_percent):
+            await self.prune()
+
+    async def prune(self) -> tuple[int, int]:
+        """Evict down to `evict_to_percent`, and while the disk is too full. How many entries went, and their bytes."""
+        entries, freed_bytes = 0, 0
+        while (charge_bytes := await self._disk("evict", self._trim_one)) is not None:
+            entries, freed_bytes = entries + 1, freed_bytes + charge_bytes
+        return entries, freed_bytes
+
+    async def clean(self) -> None:
+        """Remove what was found damaged."""
+        await self._disk("remove", self._folder.empty_quarantine)
 
     async def sweep(self) -> list[str]:
         """Clean up after processes that died, and say which keys have a fill that nobody goes on with, each once.
@@ -258,18 +267,18 @@ class Ledger:
             for victim in victims:
                 self._remove(victim, taken)
 
-    def _trim_one(self) -> bool:
-        """Evict one entry; whether it is worth going on."""
+    def _trim_one(self) -> int | None:
+        """Evict one entry and say what it counted. None: nothing has to go, or can."""
         read: set[str] = set()
         with self._folder.exclusive("trim") as is_ours, self._taken() as taken:
             if not is_ours or not self._is_too_full(self._config.evict_to_percent):
-                return False
+                return None
             while (victim := next_to_go(self._candidates(), read=read)) is not None:
                 if self._take(victim.key, taken):
                     self._remove(victim, taken)
-                    return True
+                    return victim.charge_bytes
                 read.add(victim.key)
-        return False
+        return None
 
     @contextmanager
     def _taken(self) -> Iterator[dict[str, int]]:

@@ -42,6 +42,7 @@ class ServerConfig(BaseModel, frozen=True, extra="forbid"):
     port: int = Field(default=9292, ge=0, le=65535)
     workers: int = Field(default=1, ge=0, le=128)  # 0: one per core
     public_endpoint: str | None = None
+    worker_self_reference_url: str | None = Field(default=None, max_length=255)
     tls: TlsConfig = TlsConfig()
     drain_s: float = Field(default=30.0, ge=0)
     client_idle_s: float = Field(default=300.0, gt=0)

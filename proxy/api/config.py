@@ -37,6 +37,7 @@ class ApiConfig(BaseModel, frozen=True, extra="forbid"):
     staging_dir: Path = Path("var/staging")
     tasks_max: int = Field(default=16, ge=1)
     task_time_to_live_h: float = Field(default=48.0, gt=0)
+    cache_api: bool = True
     policy_file: Path | None = None
     limit_param_default: int = Field(default=25, ge=1)
     api_limit_max: int = Field(default=1000, ge=1)

@@ -1,23 +1,27 @@
 """Which version of the API a request speaks, and the path it then means. Pure.
 
-Source: glance/api/versions.py; glance/api/middleware/version_negotiation.py. Glint always has several stores and a
-cache, so everything that Glance offers with `enabled_backends` and `image_cache_dir` is offered.
+Source: glance/api/versions.py; glance/api/middleware/version_negotiation.py. Glint always has several stores, so
+everything that Glance offers with `enabled_backends` is offered; what it offers with `image_cache_dir` only
+`with_cache`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-CURRENT = "2.18"
-VERSIONS: Sequence[str] = (
-    *("2.18", "2.17", "2.16", "2.15", "2.14", "2.13", "2.12", "2.11", "2.10"),
-    *("2.9", "2.8", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0"),
-)
-_ACCEPTED = frozenset({"v2", *(f"v{version}" for version in VERSIONS)})
+_OLD = ("2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0")
+_STORES = ("2.13", "2.12", "2.11", "2.10", "2.9", "2.8")
+# Newest first. Without a cache the current one stands in the midst of the list, as in Glance.
+VERSIONS: Sequence[str] = ("2.18", "2.17", "2.16", "2.15", "2.14", *_STORES, *_OLD)
+VERSIONS_WITHOUT_CACHE: Sequence[str] = ("2.15", *_STORES, "2.17", *_OLD)
+_PREFIXES = {
+    True: frozenset({"v2", *(f"v{version}" for version in VERSIONS)}),
+    False: frozenset({"v2", *(f"v{version}" for version in VERSIONS_WITHOUT_CACHE)}),
+}
 _MEDIA_TYPE = "application/vnd.openstack.images-"
 OPEN_PATHS = frozenset({"/versions", "/healthcheck"})
 
 
-def api_path(path: str, accept: str) -> str:
+def api_path(path: str, accept: str, *, with_cache: bool = True) -> str:
     """The path in the route table: under `/v2`, one of `OPEN_PATHS`, or `/` for what names no version we speak.
 
     Slashes around the version may be doubled, as by clients that join an endpoint with a path; those further on count.
@@ -25,20 +29,22 @@ def api_path(path: str, accept: str) -> str:
     head, slash, rest = path.lstrip("/").partition("/")
     if f"/{head}" in OPEN_PATHS:
         return f"/{head}"
+    accepted = _PREFIXES[with_cache]
     if accept.startswith(_MEDIA_TYPE):
-        return f"/v2/{path.lstrip('/')}" if accept.removeprefix(_MEDIA_TYPE) in _ACCEPTED else "/"
-    return f"/v2{slash}{rest.lstrip('/')}" if head in _ACCEPTED else "/"
+        return f"/v2/{path.lstrip('/')}" if accept.removeprefix(_MEDIA_TYPE) in accepted else "/"
+    return f"/v2{slash}{rest.lstrip('/')}" if head in accepted else "/"
 
 
-def version_list(endpoint: str) -> dict[str, Any]:
+def version_list(endpoint: str, *, with_cache: bool = True) -> dict[str, Any]:
     """`endpoint` is the URL under which clients reach the API."""
     href = f"{endpoint.rstrip('/')}/v2/"
-    return {"versions": [_version(version, href) for version in VERSIONS]}
+    offered, current = (VERSIONS, "2.18") if with_cache else (VERSIONS_WITHOUT_CACHE, "2.17")
+    return {"versions": [_version(version, href, is_current=version == current) for version in offered]}
 
 
-def _version(version: str, href: str) -> Mapping[str, Any]:
+def _version(version: str, href: str, *, is_current: bool) -> Mapping[str, Any]:
     return {
         "id": f"v{version}",
-        "status": "CURRENT" if version == CURRENT else "SUPPORTED",
+        "status": "CURRENT" if is_current else "SUPPORTED",
         "links": [{"rel": "self", "href": href}],
     }

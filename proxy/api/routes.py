@@ -8,6 +8,7 @@ from aiohttp import hdrs
 
 from proxy.api import (
     actions,
+    cache_management,
     cached_images,
     discovery,
     downloads,
@@ -37,7 +38,8 @@ class Route:
     """One row. `no_body`: a request with a body is refused. `mutates`: refused to read-only callers.
 
     Without `needs_auth` nobody is asked who he is, and the answer bears no request id. What is not `in_allow` answers
-    without being named in the header Allow: Glance leaves out what is for other services only.
+    without being named in the header Allow: Glance leaves out what is for other services only. A path of which nothing
+    is `in_allow` is as good as none for other methods.
     """
 
     method: str
@@ -93,12 +95,15 @@ ROUTES: Sequence[Route] = (
     Route(POST, f"{IMAGE}/actions/deactivate", actions.deactivate, no_body=True, mutates=True),
     Route(POST, f"{IMAGE}/actions/reactivate", actions.reactivate, no_body=True, mutates=True),
     Route(GET, "/v2/cache", cached_images.index, no_body=True),
-    Route(DELETE, "/v2/cache", cached_images.clear, mutates=True),
+    Route(DELETE, "/v2/cache", cached_images.clear, no_body=True, mutates=True),
     Route(GET, "/v2/cache/usage", cached_images.usage, no_body=True),
     Route(GET, "/v2/cache/pins", cached_images.pins, no_body=True),
-    Route(GET, CACHED, cached_images.show, no_body=True),
-    Route(PUT, CACHED, cached_images.ask, mutates=True),
-    Route(DELETE, CACHED, cached_images.delete, mutates=True),
+    Route(POST, "/v2/cache/clean", cached_images.clean, no_body=True),
+    Route(POST, "/v2/cache/prune", cached_images.prune, no_body=True),
+    Route(GET, "/v2/cache/nodes/{image_id}", cached_images.nodes, no_body=True),
+    Route(DELETE, CACHED, cached_images.delete, no_body=True, mutates=True),
+    Route(PUT, CACHED, cached_images.ask, no_body=True, mutates=True),
+    Route(GET, CACHED, cached_images.show, no_body=True, in_allow=False),
     Route(PUT, f"{CACHED}/pin", cached_images.pin, no_body=True, mutates=True),
     Route(DELETE, f"{CACHED}/pin", cached_images.unpin, no_body=True, mutates=True),
     Route(POST, f"{CACHED}/verify", cached_images.verify, no_body=True, mutates=True),
@@ -137,6 +142,13 @@ ROUTES: Sequence[Route] = (
     Route(POST, TAG, metadef_tags.create, no_body=True, mutates=True),
     Route(PUT, TAG, metadef_tags.update, mutates=True),
     Route(DELETE, TAG, metadef_tags.delete, no_body=True, mutates=True),
+    Route(GET, "/v2/cached_images", cache_management.index_cached, no_body=True, in_allow=False),
+    Route(DELETE, "/v2/cached_images", cache_management.clear_cached, no_body=True, in_allow=False),
+    Route(DELETE, "/v2/cached_images/{image_id}", cache_management.delete_cached, no_body=True, in_allow=False),
+    Route(GET, "/v2/queued_images", cache_management.index_queued, no_body=True, in_allow=False),
+    Route(DELETE, "/v2/queued_images", cache_management.clear_queued, no_body=True, in_allow=False),
+    Route(PUT, "/v2/queued_images/{image_id}", cache_management.ask, no_body=True, in_allow=False),
+    Route(DELETE, "/v2/queued_images/{image_id}", cache_management.delete_queued, no_body=True, in_allow=False),
 )
 
 
@@ -160,19 +172,18 @@ class RouteTable:
         resource has on a path that is none.
         """
         methods, parameters = self._match(path)
-        if methods is None:
-            if method not in _METHODS:
-                raise MethodUnknown(f"The request method {method} is not implemented for this server.")
-            raise NoSuchResource("The resource could not be found.")
-        route = methods.get(method) or methods.get(ANY)
-        if route is None:
-            raise MethodNotAllowed(method, tuple(name for name, row in methods.items() if row.in_allow))
-        return route, parameters
+        if (route := methods.get(method) or methods.get(ANY)) is not None:
+            return route, parameters
+        if allowed := tuple(name for name, row in methods.items() if row.in_allow):
+            raise MethodNotAllowed(method, allowed)
+        if method not in _METHODS:
+            raise MethodUnknown(f"The request method {method} is not implemented for this server.")
+        raise NoSuchResource("The resource could not be found.")
 
-    def _match(self, path: str) -> tuple[dict[str, Route] | None, dict[str, str]]:
+    def _match(self, path: str) -> tuple[Mapping[str, Route], dict[str, str]]:
         if (fixed := self._fixed.get(path)) is not None:
             return fixed, {}
         for pattern, methods in self._patterns.values():
             if (match := pattern.fullmatch(path)) is not None:
                 return methods, match.groupdict()
-        return None, {}
+        return {}, {}

@@ -1,6 +1,7 @@
 """The list of versions. It is open to everybody: clients read it before they have a token."""
 
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -9,12 +10,12 @@ from proxy.api.negotiation import version_list
 
 
 async def index(call: Call) -> web.StreamResponse:
-    return json_response(version_list(_endpoint(call)))
+    return json_response(_list(call))
 
 
 async def choices(call: Call) -> web.StreamResponse:
     """The answer to a path without a version that we speak."""
-    return json_response(version_list(_endpoint(call)), HTTPStatus.MULTIPLE_CHOICES)
+    return json_response(_list(call), HTTPStatus.MULTIPLE_CHOICES)
 
 
 async def with_slash(call: Call) -> web.StreamResponse:
@@ -22,5 +23,6 @@ async def with_slash(call: Call) -> web.StreamResponse:
     return web.Response(status=HTTPStatus.FOUND, headers={"Location": f"{call.origin}/v2/"})
 
 
-def _endpoint(call: Call) -> str:
-    return call.services.config.server.public_endpoint or call.origin
+def _list(call: Call) -> dict[str, Any]:
+    config = call.services.config
+    return version_list(config.server.public_endpoint or call.origin, with_cache=config.api.cache_api)

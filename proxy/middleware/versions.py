@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 
 from proxy.api.negotiation import api_path
 from proxy.errors import BadRequest
-from proxy.middleware.state import STATE
+from proxy.middleware.state import SERVICES, STATE
 
 _HOST = re.compile(r"[A-Za-z0-9._~:\[\]%!$&'()*+,;=-]*")  # RFC 3986, section 3.2.2
 
@@ -30,5 +30,6 @@ async def versions(request: web.Request, handler: Handler) -> web.StreamResponse
         raise BadRequest("The URL has a NUL character.")
     if request.method == hdrs.METH_OPTIONS and path.startswith("/v2"):
         return web.Response()
-    request[STATE].path = api_path(path, request.headers.get(hdrs.ACCEPT, ""))
+    with_cache = request.app[SERVICES].config.api.cache_api
+    request[STATE].path = api_path(path, request.headers.get(hdrs.ACCEPT, ""), with_cache=with_cache)
     return await handler(request)

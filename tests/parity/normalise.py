@@ -32,6 +32,8 @@ _UNORDERED = frozenset({"tags"})
 
 _UNORDERED_RECORDS = frozenset({"resource_type_associations"})
 """Lists of records with names that the database joins in no fixed order."""
+_EPOCHS = frozenset({"last_accessed", "last_modified"})
+"""Times as seconds since 1970."""
 
 _TEXT_BODY_BYTES_MAX = 64
 
@@ -65,6 +67,8 @@ def fold_json(document: Any, known: Mapping[str, str], key: str = "") -> Any:
     """Fold every string of a JSON document and sort the lists that have no order."""
     if isinstance(document, str):
         return _WORDS if key == "description" and document else fold(document, known)
+    if isinstance(document, float) and key in _EPOCHS:
+        return "<epoch>"
     if isinstance(document, list):
         folded = [fold_json(item, known) for item in document]
         if key in _UNORDERED_RECORDS:

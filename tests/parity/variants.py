@@ -23,16 +23,21 @@ class Setup:
     glint: Mapping[str, Any] = field(default_factory=dict)
 
 
+_METHODS = "[DEFAULT]\nenabled_import_methods = [glance-direct,web-download,copy-image]\n"
+
 SETUPS: Mapping[Variant, Setup] = {
-    "default": Setup(),
-    "locations": Setup(glance=GlanceOptions(full=True), glint={"api.show_multiple_locations": True}),
-    "nocache": Setup(glance=GlanceOptions(image_cache=False)),
+    "default": Setup(glance=GlanceOptions(settings=_METHODS)),
+    "locations": Setup(glance=GlanceOptions(full=True, settings=_METHODS), glint={"api.show_multiple_locations": True}),
+    "nocache": Setup(
+        glance=GlanceOptions(image_cache=False, settings=f"{_METHODS}image_cache_dir =\n"),
+        glint={"api.cache_api": False},
+    ),
 }
 
 
 def glint_for(variant: Variant, folder: Path, keystone: Keystone, memcached: Memcached) -> Glint:
     """A Glint, not started yet, with the stores of the Glance and a Keystone of the same users."""
-    return Glint(
+    glint = Glint(
         folder,
         {
             "auth.kind": "keystone",
@@ -47,3 +52,5 @@ def glint_for(variant: Variant, folder: Path, keystone: Keystone, memcached: Mem
             **SETUPS[variant].glint,
         },
     )
+    glint.settings["server.worker_self_reference_url"] = glint.url
+    return glint

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tests.parity.cases import (
     actions,
+    cache,
     creating,
     data,
     discovery,
@@ -45,4 +46,5 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "metadef_lists": metadef_lists.CASES,
     "metadef_contents": metadef_contents.CASES,
     "metadef_tags": metadef_tags.CASES,
+    "cache": cache.CASES,
 }
