@@ -42,7 +42,7 @@ def test_an_image_asked_for_is_fetched_listed_and_deleted(world: World) -> None:
     }
     listed = world.glint.get("/v2/cache").json
     assert [set(row) for row in listed["cached_images"]] == [
-        {"image_id", "hits", "last_accessed", "last_modified", "size"}
+        {"image_id", "hits", "last_accessed", "last_modified", "size", "checksum"}
     ]
     assert listed["cached_images"][0]["image_id"] == image.id
     assert listed["cached_images"][0]["size"] == image.content.size_bytes
@@ -177,6 +177,32 @@ def test_verifying_tells_what_an_entry_is_and_a_damaged_one_is_fetched_anew(worl
     assert world.gets(image) == 2
 
 
+def test_pruning_evicts_to_where_eviction_ahead_of_need_ends(world: World) -> None:
+    """57 of 64 MiB is less than eviction begins at (90 %), and more than it ends at (85 %)."""
+    images = [world.image(19 * MIB) for _ in range(3)]
+    for image in images:
+        world.glint.get(f"/v2/images/{image.id}/file")
+        world.settle()
+    pruned = world.glint.request("POST", "/v2/cache/prune").json
+    assert pruned["total_files_pruned"] == 1
+    assert 19 * MIB <= pruned["total_bytes_pruned"] < 20 * MIB
+    assert [world.is_cached(image) for image in images] == [False, True, True]
+    again = world.glint.request("POST", "/v2/cache/prune").json
+    assert again == {"total_files_pruned": 0, "total_bytes_pruned": 0}
+
+
+def test_cleaning_removes_what_was_found_damaged(world: World) -> None:
+    image = world.image()
+    world.glint.request("PUT", f"/v2/cache/{image.id}")
+    wait_for(world, image.id, "cached")
+    world.damage(image)
+    world.glint.request("POST", f"/v2/cache/{image.id}/verify")
+    assert len(world.quarantined(image)) == 1
+    cleaned = world.glint.request("POST", "/v2/cache/clean")
+    assert (cleaned.status, cleaned.content) == (200, b"")
+    assert world.quarantined(image) == []
+
+
 def test_a_damaged_entry_whose_image_is_gone_is_not_fetched_anew(world: World) -> None:
     image = world.image()
     world.glint.request("PUT", f"/v2/cache/{image.id}")
@@ -238,6 +264,9 @@ def test_clearing_something_unknown_is_refused(world: World) -> None:
         ("PUT", "/{id}/pin"),
         ("DELETE", "/{id}/pin"),
         ("POST", "/{id}/verify"),
+        ("POST", "/clean"),
+        ("POST", "/prune"),
+        ("GET", "/nodes/{id}"),
     ],
 )
 def test_only_admins_may_use_the_cache(guarded: World, keystone: Keystone, method: str, path: str) -> None:
