@@ -3,10 +3,12 @@
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from tests.commands.conftest import World
+from tests.glint import Glint
 from tests.origin import MIB, Fault, Gate
 from tests.peers import Clients, Keystone
 
@@ -177,18 +179,21 @@ def test_verifying_tells_what_an_entry_is_and_a_damaged_one_is_fetched_anew(worl
     assert world.gets(image) == 2
 
 
-def test_pruning_evicts_to_where_eviction_ahead_of_need_ends(world: World) -> None:
+def test_pruning_evicts_to_where_eviction_ahead_of_need_ends(tmp_path: Path) -> None:
     """57 of 64 MiB is less than eviction begins at (90 %), and more than it ends at (85 %)."""
-    images = [world.image(19 * MIB) for _ in range(3)]
-    for image in images:
-        world.glint.get(f"/v2/images/{image.id}/file")
-        world.settle()
-    pruned = world.glint.request("POST", "/v2/cache/prune").json
-    assert pruned["total_files_pruned"] == 1
-    assert 19 * MIB <= pruned["total_bytes_pruned"] < 20 * MIB
-    assert [world.is_cached(image) for image in images] == [False, True, True]
-    again = world.glint.request("POST", "/v2/cache/prune").json
-    assert again == {"total_files_pruned": 0, "total_bytes_pruned": 0}
+    settings = {"cache.size_max": "64 MiB", "cache.min_age_s": 0}
+    with Origin() as origin, Glint(tmp_path / "glint", settings) as glint:
+        world = World(glint, origin)
+        images = [world.image(19 * MIB) for _ in range(3)]
+        for image in images:
+            glint.get(f"/v2/images/{image.id}/file")
+            world.settle()
+        pruned = glint.request("POST", "/v2/cache/prune").json
+        assert pruned["total_files_pruned"] == 1
+        assert 19 * MIB <= pruned["total_bytes_pruned"] < 20 * MIB
+        assert [world.is_cached(image) for image in images] == [False, True, True]
+        again = glint.request("POST", "/v2/cache/prune").json
+        assert again == {"total_files_pruned": 0, "total_bytes_pruned": 0}
 
 
 def test_cleaning_removes_what_was_found_damaged(world: World) -> None:
