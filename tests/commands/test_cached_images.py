@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands.conftest import World
 from tests.glint import Glint
-from tests.origin import MIB, Fault, Gate
+from tests.origin import MIB, Fault, Gate, Origin
 from tests.peers import Clients, Keystone
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
