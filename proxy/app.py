@@ -28,7 +28,7 @@ def build_app(services: Services) -> web.Application:
     app[SCHEMAS] = Schemas(services.config.api)
     app[TABLE] = RouteTable()
     app.on_response_prepare.append(name_response)
-    app.router.add_route("*", "/{path:.*}", dispatch, expect_handler=_expect_later)
+    app.router.add_route("*", r"/{path:[\s\S]*}", dispatch, expect_handler=_expect_later)
     return app
 
 

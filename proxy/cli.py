@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from proxy.config import Config, ConfigError, load, origins
+from proxy.cli_options import ConfigFile, Overrides, config_file, fail, load_or_exit, tell
+from proxy.cli_registry import registry_app
+from proxy.config import origins
 
 app = typer.Typer(
     name="glint",
@@ -26,20 +28,7 @@ cache_app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Check the configuration, and see what it comes to.")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        envvar="GLINT_CONFIG",
-        help="Default: ./config.yaml if there is one, else /etc/glint/config.yaml, else the built-in defaults.",
-    ),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One key, such as cache.size_max='2 GiB'; may be repeated."),
-]
+app.add_typer(registry_app, name="registry")
 
 
 def _checked_urls(urls: list[str] | None) -> list[str] | None:
@@ -61,8 +50,6 @@ Nodes = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document per line on standard output.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Work on the folder cache.dir, past the running Glint.")]
 Images = Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Ids or names of images.", show_default=False)]
-_DEFAULT_FILES = (Path("config.yaml"), Path("/etc/glint/config.yaml"))
-_WRONG_USAGE = 2
 _INTERRUPTED = 130
 
 
@@ -322,7 +309,7 @@ def config_check(config: ConfigFile = None, overrides: Overrides = None) -> None
     from proxy.commands import config as command  # noqa: PLC0415
 
     if problems := command.check(load_or_exit(config, overrides)):
-        _tell(problems)
+        tell(problems)
     typer.echo("ok")
 
 
@@ -332,7 +319,7 @@ def config_show(config: ConfigFile = None, overrides: Overrides = None) -> None:
     from proxy.commands import config as command  # noqa: PLC0415
 
     loaded = load_or_exit(config, overrides)
-    typer.echo(command.show(loaded, origins(_file(config), overrides or (), os.environ)), nl=False)
+    typer.echo(command.show(loaded, origins(config_file(config), overrides or (), os.environ)), nl=False)
 
 
 def _size(text: str) -> int:
@@ -343,30 +330,6 @@ def _size(text: str) -> int:
     if size_bytes <= 0:
         raise typer.BadParameter(f'expected a size such as "500 GiB", got {text!r}', param_hint="--size-max")
     return size_bytes
-
-
-def load_or_exit(config: Path | None, overrides: list[str] | None) -> Config:
-    """The configuration, or all its problems on standard error and exit status 2."""
-    try:
-        return load(_file(config), overrides or (), os.environ)
-    except ConfigError as error:
-        _tell(error.problems)
-
-
-def fail(message: str) -> NoReturn:
-    """One line on standard error, exit status 1."""
-    typer.echo(f"glint: {message}", err=True)
-    sys.exit(1)
-
-
-def _file(config: Path | None) -> Path | None:
-    return config or next((file for file in _DEFAULT_FILES if file.is_file()), None)
-
-
-def _tell(problems: list[str]) -> NoReturn:
-    for problem in problems:
-        typer.echo(f"glint: {problem}", err=True)
-    sys.exit(_WRONG_USAGE)
 
 
 def _cache(

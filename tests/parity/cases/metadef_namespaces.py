@@ -142,6 +142,9 @@ CASES: tuple[Case, ...] = (
         make(name="{uniq}?#%"),
         get(f"{NAMESPACES}/{{uniq}}%3F%23%25", by="admin"),
         drop(name="{uniq}%3F%23%25"),
+        make(name="{uniq}\nx"),
+        get(f"{NAMESPACES}/{{uniq}}%0Ax", by="admin"),
+        drop(name="{uniq}%0Ax"),
     ),
     case(
         "bodies that are no namespace",

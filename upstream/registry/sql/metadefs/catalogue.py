@@ -7,6 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstream.registry.metadefs import Association, Definitions, Item, Merge
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.exact import is_text
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.metadef_tables import (
     metadef_namespace_resource_types,
     metadef_namespaces,
@@ -28,10 +30,11 @@ class SqlCatalogue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeated
     async def load(self, definitions: Definitions, merge: Merge) -> bool:
         name = definitions.namespace.name
         async with self._database.write() as connection:
-            is_it = metadef_namespaces.c.namespace == name
+            is_it = is_text(metadef_namespaces.c.namespace, name)
             namespace_id = await connection.scalar(select(metadef_namespaces.c.id).where(is_it).with_for_update())
             if namespace_id is not None and merge is Merge.SKIP:
                 return False
@@ -49,6 +52,7 @@ class SqlCatalogue:
             statement = select(metadef_namespaces).order_by(metadef_namespaces.c.namespace)
             return await load_definitions(connection, (await connection.execute(statement)).all())
 
+    @repeated
     async def clear(self) -> None:
         async with self._database.write() as connection:
             for table in (*CONTENTS, metadef_namespaces, metadef_resource_types):

@@ -11,6 +11,8 @@ from upstream.errors import NotFound
 from upstream.registry.metadefs import Item, MetadefObject, MetadefProperty, MetadefTag
 from upstream.registry.sql import metadef_tables as tables
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.exact import is_text
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.metadefs import rows
 from upstream.registry.sql.metadefs.namespace_rows import unique, visible
 from upstream.registry.sql.metadefs.rows import AnyRow
@@ -51,12 +53,14 @@ class SqlItems(Generic[Item]):
             namespace_id = (await visible(connection, context, namespace)).id
             return self._kind.to_item(await self._row(connection, namespace_id, name))
 
+    @repeated
     async def create(self, context: Context, namespace: str, item: Item) -> Item:
         async with self._database.write() as connection:
             namespace_id = (await visible(connection, context, namespace, locks=True)).id
             await insert_items(connection, self._kind, namespace_id, [item])
             return self._kind.to_item(await self._row(connection, namespace_id, item.name))
 
+    @repeated
     async def update(self, context: Context, namespace: str, name: str, item: Item) -> Item:
         async with self._database.write() as connection:
             namespace_id = (await visible(connection, context, namespace, locks=True)).id
@@ -66,19 +70,21 @@ class SqlItems(Generic[Item]):
                 await connection.execute(update(self._table).where(self._table.c.id == row.id).values(values))
             return self._kind.to_item(await self._row(connection, namespace_id, item.name))
 
+    @repeated
     async def delete(self, context: Context, namespace: str, name: str) -> None:
         async with self._database.write() as connection:
             namespace_id = (await visible(connection, context, namespace, locks=True)).id
             row = await self._row(connection, namespace_id, name)
             await connection.execute(delete(self._table).where(self._table.c.id == row.id))
 
+    @repeated
     async def delete_all(self, context: Context, namespace: str) -> None:
         async with self._database.write() as connection:
             namespace_id = (await visible(connection, context, namespace, locks=True)).id
             await connection.execute(delete(self._table).where(self._table.c.namespace_id == namespace_id))
 
     async def _row(self, connection: AsyncConnection, namespace_id: int, name: str) -> AnyRow:
-        condition = (self._table.c.namespace_id == namespace_id, self._table.c.name == name)
+        condition = (self._table.c.namespace_id == namespace_id, is_text(self._table.c.name, name))
         row = (await connection.execute(select(self._table).where(*condition))).first()
         if row is None:
             raise NotFound(f"metadata definition {self._kind.noun}", name)

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstream.errors import Duplicate, NotFound
+from upstream.registry.sql.exact import is_text
 from upstream.registry.sql.metadef_tables import metadef_namespaces
 from upstream.registry.sql.metadefs.rows import AnyRow
 from upstream.types import Context
@@ -25,7 +26,11 @@ def is_listed(context: Context) -> ColumnElement[bool]:
     if context.is_admin:
         return true()
     is_public = metadef_namespaces.c.visibility == PUBLIC
-    return is_public if context.project_id is None else or_(is_public, metadef_namespaces.c.owner == context.project_id)
+    return (
+        is_public
+        if context.project_id is None
+        else or_(is_public, is_text(metadef_namespaces.c.owner, context.project_id))
+    )
 
 
 async def visible(connection: AsyncConnection, context: Context, name: str, *, locks: bool = False) -> AnyRow:
@@ -34,7 +39,7 @@ async def visible(connection: AsyncConnection, context: Context, name: str, *, l
     Whoever changes what a namespace holds locks it first, so that it is not deleted meanwhile. SQLite leaves FOR UPDATE
     out: there the whole database is locked already.
     """
-    statement = select(metadef_namespaces).where(metadef_namespaces.c.namespace == name)
+    statement = select(metadef_namespaces).where(is_text(metadef_namespaces.c.namespace, name))
     row = (await connection.execute(statement.with_for_update() if locks else statement)).first()
     if row is None or not is_visible(context, row.owner, row.visibility):
         raise NotFound("metadata definition namespace", name)

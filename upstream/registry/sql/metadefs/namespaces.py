@@ -7,6 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstream.registry.metadefs import Definitions, Namespace, NamespaceQuery
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.exact import is_one_of
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.metadef_tables import (
     metadef_namespace_resource_types,
     metadef_namespaces,
@@ -55,15 +57,15 @@ class SqlNamespaces:
             associations = await load_associations(connection, [row.id for row in rows])
         return [Definitions(namespace=to_namespace(row), associations=tuple(associations[row.id])) for row in rows]
 
+    @repeated
     async def create(self, context: Context, definitions: Definitions) -> Definitions:
-        name = definitions.namespace.name
         async with self._database.write() as connection:
-            await insert_definitions(connection, definitions, protected=False)
-            row = (
-                await connection.execute(select(metadef_namespaces).where(metadef_namespaces.c.namespace == name))
-            ).one()
+            namespace_id = await insert_definitions(connection, definitions, protected=False)
+            statement = select(metadef_namespaces).where(metadef_namespaces.c.id == namespace_id)
+            row = (await connection.execute(statement)).one()
             return (await load_definitions(connection, [row]))[0]
 
+    @repeated
     async def update(self, context: Context, name: str, namespace: Namespace) -> Namespace:
         values = from_namespace(namespace) | {"updated_at": now()}
         async with self._database.write() as connection:
@@ -73,6 +75,7 @@ class SqlNamespaces:
                 await connection.execute(update(metadef_namespaces).where(is_it).values(values))
             return to_namespace((await connection.execute(select(metadef_namespaces).where(is_it))).one())
 
+    @repeated
     async def delete(self, context: Context, name: str) -> None:
         async with self._database.write() as connection:
             row = await visible(connection, context, name, locks=True)
@@ -88,13 +91,13 @@ def _is_meant_for(names: Sequence[str]) -> ColumnElement[bool]:
         .select_from(joined)
         .where(
             metadef_namespace_resource_types.c.namespace_id == metadef_namespaces.c.id,
-            metadef_resource_types.c.name.in_(names),
+            is_one_of(metadef_resource_types.c.name, names),
         )
     )
 
 
-async def insert_definitions(connection: AsyncConnection, definitions: Definitions, *, protected: bool) -> None:
-    """A new namespace with all it holds; resource types that are new are `protected` or not.
+async def insert_definitions(connection: AsyncConnection, definitions: Definitions, *, protected: bool) -> int:
+    """A new namespace with all it holds, and its id; resource types that are new are `protected` or not.
 
     Raises Duplicate and Invalid.
     """
@@ -103,11 +106,12 @@ async def insert_definitions(connection: AsyncConnection, definitions: Definitio
     with unique("namespace", definitions.namespace.name):
         inserted = await connection.execute(metadef_namespaces.insert().values(values))
     assert inserted.inserted_primary_key is not None
-    namespace_id = inserted.inserted_primary_key[0]
+    namespace_id: int = inserted.inserted_primary_key[0]
     await insert_associations(connection, namespace_id, definitions.associations, protected=protected)
     await insert_items(connection, PROPERTIES, namespace_id, definitions.properties)
     await insert_items(connection, OBJECTS, namespace_id, definitions.objects)
     await insert_items(connection, TAGS, namespace_id, definitions.tags)
+    return namespace_id
 
 
 async def delete_namespace(connection: AsyncConnection, namespace_id: int) -> None:

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from upstream.errors import NotFound
 from upstream.registry.metadefs import Association, ResourceType
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.exact import is_text
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.metadef_tables import metadef_namespace_resource_types as associations
 from upstream.registry.sql.metadef_tables import metadef_resource_types as resource_types
 from upstream.registry.sql.metadefs.namespace_rows import unique, visible
@@ -43,12 +45,18 @@ class SqlResourceTypes:
             namespace_id = (await visible(connection, context, namespace)).id
             return to_association(await self._row(connection, namespace_id, name))
 
+    @repeated
     async def associate(self, context: Context, namespace: str, association: Association) -> Association:
         async with self._database.write() as connection:
             namespace_id = (await visible(connection, context, namespace, locks=True)).id
-            await insert_associations(connection, namespace_id, [association], protected=False)
-            return to_association(await self._row(connection, namespace_id, association.name))
+            ids = await insert_associations(connection, namespace_id, [association], protected=False)
+            is_it = (
+                associations.c.namespace_id == namespace_id,
+                associations.c.resource_type_id == ids[association.name],
+            )
+            return to_association((await connection.execute(select_associations().where(*is_it))).one())
 
+    @repeated
     async def dissociate(self, context: Context, namespace: str, name: str) -> None:
         async with self._database.write() as connection:
             namespace_id = (await visible(connection, context, namespace, locks=True)).id
@@ -61,7 +69,7 @@ class SqlResourceTypes:
 
     @staticmethod
     async def _row(connection: AsyncConnection, namespace_id: int, name: str) -> AnyRow:
-        condition = (associations.c.namespace_id == namespace_id, resource_types.c.name == name)
+        condition = (associations.c.namespace_id == namespace_id, is_text(resource_types.c.name, name))
         row = (await connection.execute(select_associations().where(*condition))).first()
         if row is None:
             raise NotFound("metadata definition resource type", name)
@@ -76,10 +84,13 @@ def select_associations() -> Select[*tuple[Any, ...]]:
 
 async def insert_associations(
     connection: AsyncConnection, namespace_id: int, new: Sequence[Association], *, protected: bool
-) -> None:
-    """Resource types that are not there yet are made, `protected` or not. Raises Duplicate and Invalid."""
+) -> Mapping[str, int]:
+    """The ids of the resource types. Those that are not there yet are made, `protected` or not.
+
+    Raises Duplicate and Invalid.
+    """
     if not new:
-        return
+        return {}
     moment = now()
     ids = await resource_type_ids(connection, [each.name for each in new], protected=protected)
     common = {"namespace_id": namespace_id, "created_at": moment, "updated_at": moment}
@@ -88,6 +99,7 @@ async def insert_associations(
             associations.insert(),
             [common | {"resource_type_id": ids[each.name]} | from_association(each) for each in new],
         )
+    return ids
 
 
 async def resource_type_ids(connection: AsyncConnection, names: Sequence[str], *, protected: bool) -> Mapping[str, int]:
@@ -109,7 +121,7 @@ async def _find(connection: AsyncConnection, names: Sequence[str]) -> dict[str, 
     found = await connection.execute(
         select(resource_types.c.name, resource_types.c.id).where(resource_types.c.name.in_(names))
     )
-    folds = connection.dialect.name in {"mysql", "mariadb"}  # there names differ only by more than case
+    folds = connection.dialect.name in {"mysql", "mariadb"}  # there no two names differ by case alone
     ids = {row.name.casefold() if folds else row.name: row.id for row in found}
     keys = {name: name.casefold() if folds else name for name in names}
     return {name: ids[key] for name, key in keys.items() if key in ids}

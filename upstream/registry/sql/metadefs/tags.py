@@ -6,6 +6,7 @@ from sqlalchemy import delete, select
 
 from upstream.registry.metadefs import MetadefTag, TagQuery
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.metadef_tables import metadef_tags
 from upstream.registry.sql.metadefs.items import TAGS, SqlItems, insert_items
 from upstream.registry.sql.metadefs.namespace_rows import visible
@@ -28,6 +29,7 @@ class SqlMetadefTags(SqlItems[MetadefTag]):
             found = await connection.execute(statement.limit(query.limit))
         return [to_tag(row) for row in found]
 
+    @repeated
     async def create_many(self, context: Context, namespace: str, names: Sequence[str], *, append: bool) -> None:
         async with self._database.write() as connection:
             namespace_id = (await visible(connection, context, namespace, locks=True)).id
