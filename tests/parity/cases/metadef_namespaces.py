@@ -25,6 +25,7 @@ _NESTED: Mapping[str, Mapping[str, Any]] = {
 }
 
 CASES: tuple[Case, ...] = (
+    # Resource types stay for good: this comes first, and is recorded from a Glance that has none yet.
     case("no resource types yet", *(get("/v2/metadefs/resource_types", by=who) for who in EVERYBODY)),
     case("a namespace with nothing", make(), show(), drop(), show(), drop()),
     case("a namespace with everything", make(**WHOLE), *(show(by=who) for who in EVERYBODY), drop()),
