@@ -18,7 +18,7 @@ from tests.glint import Glint
 from tests.peers import CachingNginx, StaticNginx, Tuning, Varnish
 
 FLOOR, NGINX, NGINX_CACHE, VARNISH, GLANCE = "floor", "nginx", "nginx proxy_cache", "varnish", "glance"
-GLINT, GLINT_FILE, GLINT_CUBIC = "glint", "glint file store", "glint, cubic"
+GLINT, GLINT_FILE, GLINT_SYSTEM = "glint", "glint file store", "glint, the system's congestion control"
 STORE = "store alone"
 # What nginx may be set to, where it can help; the best at each number of clients is measured against.
 TUNINGS: Mapping[str, Tuning] = {
@@ -121,8 +121,8 @@ class _HotPlaces:
 
     def _glint(self, name: str) -> Place:
         settings: dict[str, object] = {}
-        if name == GLINT_CUBIC:
-            settings["server.tcp_congestion_control"] = "cubic"
+        if name == GLINT_SYSTEM:
+            settings["server.tcp_congestion_control"] = None
         if name.endswith(" workers"):
             settings["server.workers"] = int(name.split()[-2])
         folder = self._folder / name.replace(", ", "-").replace(" ", "-")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.places import GLANCE, GLINT, GLINT_CUBIC, NGINX, NGINX_CACHE, STORE, VARNISH, glint_name
+from bench.places import GLANCE, GLINT, GLINT_SYSTEM, NGINX, NGINX_CACHE, STORE, VARNISH, glint_name
 from bench.results import Row, ratio, shown
 from bench.summary import Summary
 
@@ -30,7 +30,7 @@ _HOT = {
     NGINX: "nginx",
     VARNISH: "Varnish",
     GLINT: "Glint",
-    GLINT_CUBIC: "Glint with `server.tcp_congestion_control: cubic`",
+    GLINT_SYSTEM: "Glint with `server.tcp_congestion_control: null`",
     glint_name(2): "Glint, 2 workers",
 }
 _LINES = (

@@ -46,7 +46,7 @@ class ServerConfig(BaseModel, frozen=True, extra="forbid"):
     tls: TlsConfig = TlsConfig()
     drain_s: float = Field(default=30.0, ge=0)
     client_idle_s: float = Field(default=300.0, gt=0)
-    tcp_congestion_control: str | None = Field(default=None, pattern=r"^[a-z0-9_-]{1,15}$")
+    tcp_congestion_control: str | None = Field(default="auto", pattern=r"^[a-z0-9_-]{1,15}$")
 
 
 class NotificationsConfig(BaseModel, frozen=True, extra="forbid"):

@@ -61,7 +61,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             client_idle_s=config.server.client_idle_s,
             congestion_control=config.server.tcp_congestion_control,
         )
-        stack.callback(sender.close)
+        stack.push_async_callback(sender.close)
         tasks = TaskRunner(
             registry.tasks,
             config.api.staging_dir / "tasks",

@@ -22,7 +22,7 @@ def _nothing_blocks_the_loop() -> Iterator[None]:
 
 
 def _allow_what_does_not_block(blocking: BlockBuster) -> None:
-    # On a non-blocking socket, and only for pages in memory: proxy/transfer/sendfile.py asks before it calls.
+    # On a non-blocking socket, and only for pages in memory: proxy/transfer/stretch.py asks before it calls.
     blocking.functions["os.sendfile"].deactivate()
     # asyncpg looks for certificates and passwords in the user's home whenever it connects.
     for function in blocking.functions.values():

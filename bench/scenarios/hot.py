@@ -7,8 +7,8 @@ from bench.places import (
     FLOOR,
     GLANCE,
     GLINT,
-    GLINT_CUBIC,
     GLINT_FILE,
+    GLINT_SYSTEM,
     NGINX,
     NGINX_CACHE,
     TUNINGS,
@@ -40,7 +40,7 @@ class Load:
     others_rounds: int = 3  # of those that are only shown beside: they need no fine median
     workers: tuple[int, ...] = (1,)
     tunings: tuple[str, ...] = tuple(TUNINGS)
-    others: tuple[str, ...] = (NGINX_CACHE, VARNISH, GLINT_CUBIC, GLINT_FILE, GLANCE)
+    others: tuple[str, ...] = (NGINX_CACHE, VARNISH, GLINT_SYSTEM, GLINT_FILE, GLANCE)
 
 
 SMALL = Load(size_bytes=4 * MIB, clients=(3,), seconds=0.1, rounds=1, tunings=("1 worker, 2 MiB",))
@@ -92,7 +92,7 @@ SCENARIO = Scenario(
         Column("unanswered", lambda run: run.unanswered, ".0f"),
         Column("RSS growth MiB", lambda run: run.rss_growth_bytes / MIB, ".1f"),
     ),
-    ours=(GLINT, glint_name(2), GLINT_CUBIC, GLINT_FILE),
+    ours=(GLINT, glint_name(2), GLINT_SYSTEM, GLINT_FILE),
     theirs=(NGINX, NGINX_CACHE, VARNISH, GLANCE),
     ratios=("GiB/s", "CPU-s/GiB", "with clients'"),
     plots=("GiB/s", "CPU-s/GiB"),

@@ -8,7 +8,8 @@ from functools import partial
 
 from aiohttp.abc import AbstractStreamWriter
 
-from proxy.transfer.sendfile import ClientGone, FileShort, in_time
+from proxy.transfer.errors import ClientGone, FileShort
+from proxy.transfer.pages import in_time
 
 _PIECE_BYTES = 512 * 1024
 

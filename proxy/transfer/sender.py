@@ -1,6 +1,8 @@
 """One download's body: the same loop for a whole entry, a growing one, a local file, and a source without a file."""
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,11 @@ from aiohttp.abc import AbstractStreamWriter
 from cache import CacheUnusable, Outcome, Reader, Span
 from metrics import Instruments
 from proxy.transfer.buffered import Outlet, drain, send_buffered
-from proxy.transfer.sendfile import ClientGone, FileShort, Round, SocketSender, check_congestion_control
+from proxy.transfer.congestion import AUTO, check_congestion_control, tune
+from proxy.transfer.errors import ClientGone, FileShort
+from proxy.transfer.pages import ReadAhead
+from proxy.transfer.pump import Pump
+from proxy.transfer.stretch import Stretch, Turn
 
 log = structlog.get_logger(__name__)
 
@@ -28,20 +34,21 @@ _BYTES_FROM = {
 
 
 class Sender:
-    """Sends bodies. Holds the threads that wait for cold pages; `close` ends them."""
+    """Sends bodies. Holds the threads that send, and those that wait for cold pages; `close` ends them."""
 
     def __init__(
         self, instruments: Instruments, *, client_idle_s: float, congestion_control: str | None = None
     ) -> None:
         """Raises NoSuchAlgorithm."""
-        if congestion_control is not None:
+        if congestion_control not in (None, AUTO):
             check_congestion_control(congestion_control)
         self._instruments, self._client_idle_s = instruments, client_idle_s
         self._congestion_control = congestion_control
-        self._turns = Round()
+        self._pump = Pump()
         self._cold = ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="cold-pages")
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        await self._pump.close()
         self._cold.shutdown(wait=False)
 
     async def send(
@@ -93,15 +100,46 @@ class Sender:
 
     async def _send_plain(self, body: "_Body", writer: AbstractStreamWriter) -> None:
         await drain(body.transport, writer, idle_s=self._client_idle_s)
-        with SocketSender(
-            body.transport,
-            self._cold,
-            idle_s=self._client_idle_s,
-            turns=self._turns,
-            congestion_control=self._congestion_control,
-        ) as socket:
+        # The transport may close its socket at any time; the duplicate stays what it is.
+        with socket.socket(fileno=os.dup(body.transport.get_extra_info("socket").fileno())) as connection:
+            turn_max_bytes = tune(connection, self._congestion_control)
+            ahead = ReadAhead(self._cold)
             async for stop in body.parts():
-                await socket.send(body.fd, body.at, stop, body.advance, body.reader.drops_behind)
+                await self._send_part(body, connection.fileno(), stop, turn_max_bytes, ahead)
+
+    async def _send_part(
+        self, body: "_Body", connection: int, stop: int, turn_max_bytes: int, ahead: ReadAhead
+    ) -> None:
+        """Send up to `stop`. After an error or a cancellation the connection is good for nothing more.
+
+        Raises ClientGone, FileShort, DiskSlow, OSError of the file.
+        """
+        kept_from = body.at
+        while body.at < stop:
+            stretch = Stretch(connection, body.fd, body.at, stop, turn_max_bytes=turn_max_bytes)
+            try:
+                turn = await self._send_stretch(stretch)
+            finally:
+                body.advance(stretch.at, stretch.first_sent_s)
+            if turn is Turn.COLD:
+                behind = range(kept_from, body.at) if body.reader.drops_behind() else range(0)
+                await ahead.wait(body.fd, body.at, stop, behind)
+                kept_from = body.at
+
+    async def _send_stretch(self, stretch: Stretch) -> Turn:
+        """The first turn at once, which is all that a short one needs; the others in a thread."""
+        try:
+            turn = stretch.turn()
+        except BaseException:
+            stretch.close()
+            raise
+        if turn is not Turn.GOING_ON:
+            stretch.close()
+            return turn
+        try:
+            return await self._pump.send(stretch, idle_s=self._client_idle_s)
+        except TimeoutError:
+            raise ClientGone(f"the client took no byte for {self._client_idle_s:g} s") from None
 
     async def _send_direct(self, body: "_Body") -> None:
         async with body.reader.direct(body.at) as chunks:
@@ -163,9 +201,11 @@ class _Body:
         while self.at < self.span.stop:
             yield min(await self._beyond(), self.span.stop)
 
-    def advance(self, at: int) -> None:
+    def advance(self, at: int, first_sent_s: float | None = None) -> None:
+        """`first_sent_s` is when the first byte of these left, by the monotonic clock; None: now."""
         if self.at == self.span.start and at > self.at:
-            self._instruments.first_byte_seconds.labels(self.reader.outcome).observe(time.monotonic() - self._started_s)
+            left_s = time.monotonic() if first_sent_s is None else first_sent_s
+            self._instruments.first_byte_seconds.labels(self.reader.outcome).observe(left_s - self._started_s)
         self.at = at
 
     @property

@@ -15,9 +15,9 @@ from bench.floor import Floor
 from bench.glint import Identity
 from bench.load import Downloads
 from bench.measuring import Cores, Run, WrongBytes, measure, xxh3_of
-from bench.places import FLOOR, GLANCE, GLINT, GLINT_CUBIC, GLINT_FILE, NGINX, NGINX_CACHE, STORE, VARNISH, glint_name
+from bench.places import FLOOR, GLANCE, GLINT, GLINT_FILE, GLINT_SYSTEM, NGINX, NGINX_CACHE, STORE, VARNISH, glint_name
 from bench.results import Results, ratio_lines, rows, table
-from bench.scenarios import cold, hot, metadata, mixed, ranges, restart, slow, storm
+from bench.scenarios import cold, hot, metadata, mixed, pages, ranges, restart, slow, storm
 from bench.session import Session
 from tests.content import MIB, Noise
 from tests.peers import Glance, Keystone, Memcached
@@ -56,7 +56,7 @@ def test_hot_compares_right_bytes_from_all_servers_and_leaves_a_line_for_each(
     runs = hot.run(session_with_glance, hot.SMALL)
 
     written = lines(tmp_path, "hot")
-    servers = [FLOOR, NGINX, GLINT, NGINX_CACHE, VARNISH, GLINT_CUBIC, GLINT_FILE, GLANCE]
+    servers = [FLOOR, NGINX, GLINT, NGINX_CACHE, VARNISH, GLINT_SYSTEM, GLINT_FILE, GLANCE]
     assert [line["server"] for line in written] == servers * len(hot.SMALL.clients)
     assert all(line["verified"] == 1 and line["cpu_s"] > 0 and line["rss_peak_bytes"] > 0 for line in written)
     assert all(line["body_bytes"] > 0 and line["seconds"] >= hot.SMALL.seconds for line in written)
@@ -117,6 +117,18 @@ def test_slow_clients_are_all_served_and_what_they_cost_in_memory_is_written(ses
     assert all(line["verified"] == line["clients"] == slow.SMALL.clients for line in written)
     assert all(line["rss_growth_bytes"] >= 0 for line in written)
     assert "KiB a client" in shown("slow", runs)
+
+
+def test_images_that_are_not_in_memory_are_downloaded_while_small_answers_are_timed(
+    session: Session, tmp_path: Path
+) -> None:
+    runs = pages.run(session, pages.SMALL)
+
+    written = lines(tmp_path, "pages")
+    assert [line["server"] for line in written] == [NGINX, GLINT]
+    assert all(line["beside_bytes"] > 0 and line["bodies"] > 0 for line in written)
+    assert 0 < written[1]["figures"]["lag_p99_s"] < 30
+    assert "downloads GiB/s" in shown("pages", runs)
 
 
 def test_a_restart_is_over_with_a_hit_that_needs_no_store(session: Session, tmp_path: Path) -> None:

@@ -97,8 +97,10 @@ class _Hook:
         return None
 
     def _names(self, path: str, args: tuple[Any, ...]) -> set[str]:
-        """An opening is also known by what it is for."""
+        """An opening is also known by what it is for, and what is sent to nowhere is a read that waits."""
         names = {self._name}
+        if self._name == "sendfile" and _readlink(f"/proc/self/fd/{args[0]}") == os.devnull:
+            names.add("read")
         if self._name == "open":
             mode = args[1] if len(args) > 1 else "r"
             flags = mode if isinstance(mode, int) else _flags(mode)

@@ -53,7 +53,7 @@ def entry_path(glint: Served, image_id: str) -> Path:
 async def test_an_uploaded_image_is_served_in_place_without_a_second_copy(glint: Served) -> None:
     image_id = await uploaded(glint, CONTENT)
     assert await glint.fetch(image_id) == CONTENT.read()
-    assert glint.counted("glint_downloads_total", outcome="local") == 1
+    await glint.until(lambda: glint.counted("glint_downloads_total", outcome="local") == 1)
     assert not entry_path(glint, image_id).exists()
 
 
@@ -111,7 +111,7 @@ async def test_a_disk_that_hangs_in_mid_body_leaves_the_rest_to_the_store(
         await glint.fetch(image_id)
         await glint.until_cached(image_id)
         await asyncio.to_thread(forget_pages, entry_path(glint, image_id))
-        monkeypatch.setattr("proxy.transfer.sendfile._DISK_S", 0.5)
+        monkeypatch.setattr("proxy.transfer.pages._DISK_S", 0.5)
         healed = threading.Event()
         hanging = [glint.services.sender._cold.submit(healed.wait) for _ in range(8)]
         try:
@@ -131,14 +131,15 @@ async def test_pages_that_are_not_in_memory_are_sent_all_the_same(glint: Served,
 
 
 async def test_a_large_image_that_one_client_reads_once_does_not_stay_in_memory(tmp_path: Path, origin: Origin) -> None:
-    """Neither after it was written nor after it was sent from the disk, beyond what was read ahead last."""
+    """Neither after it was written nor after it was sent from the disk, beyond what is on its way, or read ahead."""
     content = origin.add("large", Noise(48 * MIB, seed=8))
     async with serving(config_for(tmp_path, {"cache": {"drop_behind_min": "16 MiB"}})) as glint:
         image_id = await glint.register(content, origin.url("large"))
         await glint.fetch(image_id)
         await glint.until_cached(image_id)
         path = entry_path(glint, image_id)
-        assert await asyncio.to_thread(resident_pages, path) * mmap.PAGESIZE <= MIB
+        # Pages in the client's socket cannot be let go: twice the send buffer of a paced socket, as the kernel counts.
+        assert await asyncio.to_thread(resident_pages, path) * mmap.PAGESIZE <= 8 * MIB
         assert await glint.fetch(image_id) == content.read()
         assert await asyncio.to_thread(resident_pages, path) * mmap.PAGESIZE <= 24 * MIB
 

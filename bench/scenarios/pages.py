@@ -1,0 +1,171 @@
+"""`pages`: images that are on the server's disk and not in its memory. Who asks for something else must not wait."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.glint import Images, file_path, glint_process
+from bench.load import Downloads, Requests
+from bench.measuring import Measured, Run, measure, verify, xxh3_of
+from bench.places import GLINT, NGINX, glint_name, place
+from bench.results import Column
+from bench.session import Scenario, Session
+from tests.content import GIB, MIB, Noise
+from tests.glint import Glint, Metrics
+from tests.peers import StaticNginx
+
+NAME = "pages"
+EXPECTED = """\
+The disk is the bound, so the same throughput for both. nginx without threads waits for it in its loop, and so does
+everybody who asks it for something small. Glint asks whether pages are in memory, has threads wait for the others, and
+sends in threads: its loop is late by what two cores make it wait, some ms."""
+_LAG = "glint_loop_lag_seconds"
+_BEFORE_S = 0.2  # for the downloads to be under way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    images: int
+    size_bytes: int
+    downloads: int  # clients for each image
+    clients: int  # who ask for something small
+    seconds: float
+    rounds: int
+    workers: tuple[int, ...] = (1,)
+
+
+SMALL = Load(images=2, size_bytes=4 * MIB, downloads=2, clients=1, seconds=0.3, rounds=1)
+REAL = Load(images=8, size_bytes=GIB, downloads=8, clients=4, seconds=3.0, rounds=5, workers=(1, 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    server: Measured
+    requests: Requests
+    downloads: Sequence[Downloads]
+    files: Sequence[Path]
+    lag: Callable[[], Metrics | None]
+
+
+def run(session: Session, load: Load) -> list[Run]:
+    """Interleaved. Raises WrongBytes."""
+    runs: list[Run] = []
+    with _places(session, load) as found:
+        for turn in range(1, load.rounds + 1):
+            for name, one in found.items():
+                for file in one.files:
+                    _forget(file)
+                job = replace(one.requests, clients=load.clients, seconds=load.seconds, delay_s=_BEFORE_S)
+                seconds = _BEFORE_S + load.seconds
+                beside = [replace(job, clients=load.downloads, seconds=seconds) for job in one.downloads]
+                before = one.lag()
+                done, _ = measure(NAME, name, one.server, [job], cores=session.cores, turn=turn, beside=beside)
+                after = one.lag()
+                lag = {} if before is None or after is None else {"lag_p99_s": _lag_s(before, after)}
+                done = replace(done, verified=done.bodies, figures=lag)
+                session.add(runs, done, f"p50 {done.wait_p50_s * 1000:.1f} ms, p99 {done.wait_p99_s * 1000:.1f} ms")
+    return runs
+
+
+@contextmanager
+def _places(session: Session, load: Load) -> Iterator[dict[str, _Place]]:
+    """Nginx with the images as files, Glint with them in its cache; all were downloaded once and were right."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(session.folder())
+        www = folder / "www"
+        www.mkdir()
+        (www / "small").write_text("OK")
+        contents = [Noise(load.size_bytes, seed=number) for number in range(load.images)]
+        for number, content in enumerate(contents):
+            with (www / f"{number}").open("wb") as file:
+                for piece in content.pieces():
+                    file.write(piece)
+                os.fdatasync(file.fileno())
+        nginx = stack.enter_context(StaticNginx(folder / "nginx", www))
+        paths = [f"/{number}" for number in range(load.images)]
+        files = [www / path[1:] for path in paths]
+        found = {NGINX: _place(nginx, nginx.port, load, "/small", paths, files, lambda: None)}
+        for workers in load.workers:
+            settings = {"server.workers": workers} if workers > 1 else None
+            glint = stack.enter_context(glint_process(folder / f"glint{workers}", settings=settings))
+            images = Images(glint.port)
+            ids = [
+                images.register(f"{number}", f"{nginx.url}/{number}", content.digest("sha256"), "sha256")
+                for number, content in enumerate(contents)
+            ]
+            files = [glint.cache_dir / "entries" / one[:2] / one for one in ids]
+            paths = [file_path(one) for one in ids]
+            found[glint_name(workers)] = _place(glint, glint.port, load, "/healthcheck", paths, files, glint.metrics)
+        for name, one in found.items():
+            for job, content in zip(one.downloads, contents, strict=True):
+                verify(name, job, xxh3_of(content))
+        yield found
+
+
+def _place(
+    server: StaticNginx | Glint,
+    port: int,
+    load: Load,
+    small: str,
+    paths: Sequence[str],
+    files: Sequence[Path],
+    lag: Callable[[], Metrics | None],
+) -> _Place:
+    return _Place(
+        server=server,
+        requests=Requests(host="127.0.0.1", port=port, path=small),
+        downloads=[place(server, port, path, load.size_bytes).job for path in paths],
+        files=files,
+        lag=lag,
+    )
+
+
+def _forget(path: Path) -> None:
+    """Drop the file's pages from memory. They are on the disk: only clean ones can be dropped."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fdatasync(file)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(file)
+
+
+def _lag_s(before: Metrics, after: Metrics) -> float:
+    """The p99 between two scrapes of the histogram: the upper bound of the bucket that it is in."""
+    bounds = sorted({float(sample.labels["le"]) for sample in after.samples if sample.name == f"{_LAG}_bucket"})
+    counts = [_count(after, bound) - _count(before, bound) for bound in bounds]
+    return next(bound for bound, count in zip(bounds, counts, strict=True) if count >= 0.99 * counts[-1])
+
+
+def _count(metrics: Metrics, bound: float) -> float:
+    found = (one for one in metrics.samples if one.name == f"{_LAG}_bucket" and float(one.labels["le"]) == bound)
+    return sum(one.value for one in found)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000
+
+
+SCENARIO = Scenario(
+    name=NAME,
+    title="Pages: images on the disk that are not in memory",
+    expected=EXPECTED,
+    small=SMALL,
+    real=REAL,
+    run=run,
+    columns=(
+        Column("small answers p50 ms", lambda run: run.wait_p50_s * 1000, ".2f"),
+        Column("p99 ms", lambda run: run.wait_p99_s * 1000, ".2f"),
+        Column("loop lag p99, at most ms", lambda run: _ms(run.figures.get("lag_p99_s")), ".1f"),
+        Column("unanswered", lambda run: run.unanswered, ".0f"),
+        Column("downloads GiB/s", lambda run: run.beside_bytes / GIB / (run.seconds + _BEFORE_S), ".2f"),
+        Column("CPU s", lambda run: run.cpu_s, ".2f"),
+    ),
+    ours=(GLINT, glint_name(2)),
+    theirs=(NGINX,),
+    ratios=("p99 ms", "downloads GiB/s"),
+    plots=("p99 ms", "downloads GiB/s"),
+    disk_bytes=lambda load: (1 + len(load.workers)) * load.images * load.size_bytes,
+)

@@ -1,0 +1,154 @@
+"""Threads that send files: the event loop hands them a body, looks after everything else, and is told when it is out.
+
+`sendfile` runs without the interpreter's lock, so a turn of some megabytes holds nobody but its own thread: small
+answers do not wait for large ones, and one process sends from several cores.
+"""
+
+import asyncio
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from proxy.transfer.stretch import Stretch, Turn
+
+THREADS_MAX = 4
+_ENDS_WITHIN_S = 1.0
+
+
+class Pump:
+    """Bodies, each with the thread that has least to do. `close` ends the threads, and what they still send."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        count = threads or min(THREADS_MAX, len(os.sched_getaffinity(0)))
+        self._threads = [_Thread(f"sending-{number}") for number in range(count)]
+
+    async def send(self, stretch: Stretch, *, idle_s: float) -> Turn:
+        """Send on until the stretch is out, or its next pages are not in memory.
+
+        Takes the stretch over: it is closed in any case, by the thread if the caller is cancelled. Raises
+        TimeoutError if the client took no byte for `idle_s`, and what went wrong.
+        """
+        job = _Job(stretch, asyncio.get_running_loop())
+        min(self._threads, key=_Thread.load).take(job)
+        try:
+            while not job.done.done():
+                before = stretch.at
+                await asyncio.wait({job.done}, timeout=idle_s)
+                if not job.done.done() and stretch.at == before:
+                    raise TimeoutError
+        finally:
+            job.is_abandoned = True
+            if not job.done.done():
+                job.wake()
+        return job.done.result()
+
+    async def close(self) -> None:
+        """Returns when the threads have ended. One that a hanging disk holds keeps what it has, and ends with us."""
+        for thread in self._threads:
+            thread.tell_end()
+        await asyncio.gather(*(asyncio.to_thread(thread.wait_for_end) for thread in self._threads))
+
+
+class _Job:
+    """A stretch in a thread's hands. The loop reads `stretch.at`, and may abandon it; the thread does the rest."""
+
+    def __init__(self, stretch: Stretch, loop: asyncio.AbstractEventLoop) -> None:
+        self.stretch, self._loop = stretch, loop
+        self.done: asyncio.Future[Turn] = loop.create_future()
+        self.is_abandoned = False
+        self.wake: Callable[[], None] = lambda: None
+
+    def end(self, turn: Turn | Exception) -> None:
+        """In the thread. Nobody is told of what was abandoned: the loop may be gone by then."""
+        self.stretch.close()
+        if not self.is_abandoned:
+            self._loop.call_soon_threadsafe(self._settle, turn)
+
+    def _settle(self, turn: Turn | Exception) -> None:
+        if self.done.done():
+            return
+        if isinstance(turn, Exception):
+            self.done.set_exception(turn)
+        else:
+            self.done.set_result(turn)
+
+
+class _Thread:
+    """One epoll and the jobs that wait in it. Only `_run` and what it calls is done in the thread."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: dict[int, _Job] = {}
+        self._incoming: deque[_Job] = deque()
+        self._poller = select.epoll()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller.register(self._bell, select.EPOLLIN)
+        self._is_ending = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def load(self) -> int:
+        return len(self._jobs) + len(self._incoming)
+
+    def take(self, job: _Job) -> None:
+        job.wake = self.wake
+        self._incoming.append(job)
+        self.wake()
+
+    def wake(self) -> None:
+        if not self._is_ending:
+            os.eventfd_write(self._bell, 1)
+
+    def tell_end(self) -> None:
+        self._is_ending = True
+        os.eventfd_write(self._bell, 1)
+
+    def wait_for_end(self) -> None:
+        self._thread.join(timeout=_ENDS_WITHIN_S)
+        if not self._thread.is_alive():
+            os.close(self._bell)
+
+    def _run(self) -> None:
+        try:
+            while not self._is_ending:
+                for number, _ in self._poller.poll():
+                    if number == self._bell:
+                        os.eventfd_read(self._bell)
+                        self._drop_abandoned()
+                    elif (job := self._jobs.get(number)) is not None:
+                        self._turn(number, job)
+                    # Who has just come gets its first bytes before the others go on.
+                    while self._incoming:
+                        self._begin(self._incoming.popleft())
+        finally:
+            for job in (*self._jobs.values(), *self._incoming):
+                job.stretch.close()
+            self._poller.close()
+
+    def _begin(self, job: _Job) -> None:
+        number = job.stretch.socket
+        try:
+            self._poller.register(number, select.EPOLLOUT)
+        except OSError as error:
+            job.end(error)
+            return
+        self._jobs[number] = job
+        self._turn(number, job)
+
+    def _turn(self, number: int, job: _Job) -> None:
+        try:
+            turn: Turn | Exception = Turn.DONE if job.is_abandoned else job.stretch.turn()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the waiting client's, not the thread's
+            turn = error
+        if turn is not Turn.GOING_ON:
+            self._forget(number, job, turn)
+
+    def _drop_abandoned(self) -> None:
+        for number, job in [item for item in self._jobs.items() if item[1].is_abandoned]:
+            self._forget(number, job, Turn.DONE)
+
+    def _forget(self, number: int, job: _Job, turn: Turn | Exception) -> None:
+        del self._jobs[number]
+        self._poller.unregister(number)
+        job.end(turn)

@@ -1,0 +1,69 @@
+"""A stretch of a file on its way into a plain socket, by `os.sendfile`, a turn at a time.
+
+uvloop has no sendfile of its own, so the kernel is asked on a duplicate of the transport's socket. The transport must
+be silent meanwhile: its buffer is drained before the first call.
+"""
+
+import errno
+import os
+import time
+from enum import Enum, auto
+
+from proxy.transfer.errors import ClientGone, FileShort
+from proxy.transfer.pages import is_resident
+
+# The first turn is short, so that the first bytes of many clients who come at once do not wait for each other's bodies.
+# What is no longer than this goes out in one.
+_FIRST_TURN_BYTES = 256 * 1024
+
+
+class Turn(Enum):
+    """What a turn left."""
+
+    GOING_ON = auto()  # more to send, when the socket takes it
+    COLD = auto()  # the next pages are not in memory
+    DONE = auto()
+
+
+class Stretch:
+    """Bytes of a file from `at` to `stop`. Owns a duplicate of each descriptor; `close` it in the end.
+
+    A turn never waits, neither for the client nor, as far as can be told, for the disk. Turns are taken in one thread
+    at a time; `at` may be read from any.
+    """
+
+    def __init__(self, socket: int, file: int, at: int, stop: int, *, turn_max_bytes: int) -> None:
+        self.at, self.stop = at, stop
+        self.first_sent_s: float | None = None  # by the monotonic clock
+        self._turn_bytes, self._turn_max_bytes = _FIRST_TURN_BYTES, turn_max_bytes
+        self.socket = os.dup(socket)
+        try:
+            self._file = os.dup(file)
+        except OSError:
+            os.close(self.socket)
+            raise
+
+    def close(self) -> None:
+        os.close(self.socket)
+        os.close(self._file)
+
+    def turn(self) -> Turn:
+        """Raises ClientGone, FileShort, OSError of the file. The client has some prefix then."""
+        count = min(self._turn_bytes, self.stop - self.at)
+        try:
+            if not is_resident(self._file, self.at, count):
+                return Turn.COLD
+            sent = os.sendfile(self.socket, self._file, self.at, count)
+        except BlockingIOError:
+            return Turn.GOING_ON
+        except OSError as error:
+            if isinstance(error, ConnectionError) or error.errno == errno.ENOTCONN:
+                raise ClientGone("the client closed the connection") from error
+            raise
+        if sent == 0:  # the end of the file, never a full socket: that would be BlockingIOError
+            raise FileShort("the file ends before the bytes that were promised from it")
+        if self.first_sent_s is None:
+            self.first_sent_s = time.monotonic()
+        self.at += sent
+        self._turn_bytes = min(2 * self._turn_bytes, self._turn_max_bytes)
+        return Turn.DONE if self.at == self.stop else Turn.GOING_ON

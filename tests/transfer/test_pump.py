@@ -1,0 +1,152 @@
+"""Threads that send: what they owe to each client, whatever the others do."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from proxy.transfer.errors import ClientGone, FileShort
+from proxy.transfer.pump import Pump
+from proxy.transfer.stretch import Stretch, Turn
+from tests.content import MIB, Noise
+
+CONTENT = Noise(24 * MIB, seed=4)  # more than the sockets of one connection hold
+
+
+class Ends:
+    """Connections over loopback: ours, on which nothing blocks, and the client's."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._listening = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def connect(self) -> tuple[socket.socket, socket.socket]:
+        client = self._stack.enter_context(socket.create_connection(self._listening.getsockname()))
+        ours, _ = self._listening.accept()
+        ours.setblocking(False)
+        return self._stack.enter_context(ours), client
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    with Ends() as ends:
+        yield ends
+
+
+@pytest.fixture
+async def pump() -> AsyncIterator[Pump]:
+    """With one thread, which everybody shares."""
+    pump = Pump(1)
+    yield pump
+    await pump.close()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT.read())
+    fd = os.open(path, os.O_RDWR)
+    yield fd
+    os.close(fd)
+
+
+def stretch(ours: socket.socket, file: int, stop: int = CONTENT.size_bytes) -> Stretch:
+    return Stretch(ours.fileno(), file, 0, stop, turn_max_bytes=MIB)
+
+
+def received(client: socket.socket, count: int) -> bytes:
+    got = bytearray()
+    while len(got) < count and (piece := client.recv(MIB)):
+        got += piece
+    return bytes(got)
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_every_byte_goes_out_in_order_and_the_descriptors_are_closed(pump: Pump, ends: Ends, file: int) -> None:
+    ours, client = ends.connect()
+    before = descriptors()
+    reading = asyncio.to_thread(received, client, CONTENT.size_bytes)
+    got, turn = await asyncio.gather(reading, pump.send(stretch(ours, file), idle_s=10))
+    assert turn is Turn.DONE
+    assert got == CONTENT.read()
+    assert descriptors() == before
+
+
+async def test_a_client_that_takes_nothing_holds_nobody_else(pump: Pump, ends: Ends, file: int) -> None:
+    stuck, _ = ends.connect()
+    ours, client = ends.connect()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(pump.send(stretch(stuck, file), idle_s=60))
+        for _ in range(3):
+            reading = asyncio.to_thread(received, client, CONTENT.size_bytes)
+            got, _ = await asyncio.gather(reading, pump.send(stretch(ours, file), idle_s=10))
+            assert got == CONTENT.read()
+        assert not waiting.done()
+        waiting.cancel()
+
+
+async def test_who_takes_no_byte_in_time_is_given_up(pump: Pump, ends: Ends, file: int) -> None:
+    ours, _ = ends.connect()
+    with pytest.raises(TimeoutError):
+        await pump.send(stretch(ours, file), idle_s=0.3)
+
+
+async def test_what_was_cancelled_is_closed_by_the_thread(pump: Pump, ends: Ends, file: int) -> None:
+    ours, _ = ends.connect()
+    before = descriptors()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await pump.send(stretch(ours, file), idle_s=60)
+    async with asyncio.timeout(10):
+        while descriptors() > before:  # noqa: ASYNC110 - a thread has no event for its tests
+            await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_leaves_is_told_of(pump: Pump, ends: Ends, file: int) -> None:
+    ours, client = ends.connect()
+    async with asyncio.TaskGroup() as group:
+        sending = group.create_task(_outcome(pump, stretch(ours, file)))
+        await asyncio.to_thread(client.recv, 1)
+        client.close()
+    assert isinstance(sending.result(), ClientGone)
+
+
+async def test_a_file_that_ends_too_soon_is_told_of_after_its_last_byte(pump: Pump, ends: Ends, file: int) -> None:
+    ours, client = ends.connect()
+    os.ftruncate(file, MIB)
+    short = stretch(ours, file)
+    reading = asyncio.to_thread(received, client, MIB)
+    got, outcome = await asyncio.gather(reading, _outcome(pump, short))
+    assert isinstance(outcome, FileShort)
+    assert got == CONTENT.read(0, MIB)
+    assert short.at == MIB
+
+
+async def test_what_no_poller_takes_is_refused_and_the_thread_lives_on(pump: Pump, ends: Ends, file: int) -> None:
+    """A file in place of the socket: the system refuses to wait for it."""
+    assert isinstance(await _outcome(pump, Stretch(file, file, 0, MIB, turn_max_bytes=MIB)), PermissionError)
+    ours, client = ends.connect()
+    reading = asyncio.to_thread(received, client, MIB)
+    got, _ = await asyncio.gather(reading, pump.send(stretch(ours, file, MIB), idle_s=10))
+    assert got == CONTENT.read(0, MIB)
+
+
+async def _outcome(pump: Pump, one: Stretch) -> Turn | Exception:
+    try:
+        return await pump.send(one, idle_s=10)
+    except Exception as error:  # noqa: BLE001 - the test says which
+        return error
