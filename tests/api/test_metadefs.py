@@ -162,3 +162,13 @@ async def test_a_number_of_any_size_is_kept_or_refused(client: Client, number: s
     assert answer.status == (201 if is_finite else 400), answer.text
     if is_finite:
         assert (await client.show(NAMESPACE))["properties"]["p"]["minimum"] == int(json.loads(number))
+
+
+async def test_a_refusal_of_very_many_names_is_short(client: Client, namespace: str) -> None:
+    tags = [{"name": f"tag {number}"} for number in range(20_000)]
+    answer = await client.ask("POST", f"{NAMESPACE}/tags", json={"tags": [*tags, tags[-1]]})
+    assert answer.status == 409
+    assert len(answer.body) < 1000
+    assert (await client.show(f"{NAMESPACE}/tags"))["tags"] == [{"name": "t"}]
+    assert (await client.ask("POST", f"{NAMESPACE}/tags", json={"tags": tags})).status == 201
+    assert len((await client.show(f"{NAMESPACE}/tags"))["tags"]) == 20_000

@@ -38,7 +38,7 @@ async def _without_prefix(call: Call, namespace: Namespace, resource_type: str, 
 
 
 async def create(call: Call) -> web.StreamResponse:
-    item = bodies.metadef_property(await call.json())
+    item = await call.considered(bodies.metadef_property, await call.json())
     namespace = await access.namespace_of(call)
     access.enforce(call, "add_metadef_property", namespace)
     made = await call.services.registry.metadefs.properties.create(call.context, namespace.name, item)
@@ -46,7 +46,7 @@ async def create(call: Call) -> web.StreamResponse:
 
 
 async def update(call: Call) -> web.StreamResponse:
-    item = bodies.metadef_property(await call.json())
+    item = await call.considered(bodies.metadef_property, await call.json())
     namespace = await access.namespace_of(call)
     access.enforce(call, "modify_metadef_property", namespace)
     name = call.parameters["property_name"]

@@ -21,6 +21,7 @@ from upstream.registry import (
     Registry,
     TagQuery,
 )
+from upstream.registry.sql.metadefs import resource_types
 from upstream.types import Context
 
 SCHEMA = {"title": "Title", "type": "string", "enum": ["é", None], "items": {"type": "integer"}}
@@ -308,6 +309,14 @@ async def test_an_association_makes_its_resource_type_once(metadefs: Metadefs) -
         with pytest.raises(NotFound):
             await gone
     assert [each.name for each in await metadefs.resource_types.list(ADMIN, "other")] == ["T"]
+
+
+async def test_more_resource_types_are_looked_for_than_a_statement_has_parameters(world: World) -> None:
+    await world.registry.metadefs.namespaces.create(ADMIN, WHOLE)
+    names = [f"OS::{number}" for number in range(33_000)]
+    async with world.sql.database.read() as connection:
+        found = await resource_types._find(connection, [*names, "OS::Nova::Server"])
+    assert list(found) == ["OS::Nova::Server"]
 
 
 async def test_however_much_there_is_it_is_read_in_few_statements(world: World) -> None:

@@ -97,5 +97,5 @@ async def insert_items(connection: AsyncConnection, kind: Kind[Item], namespace_
         return
     moment = now()
     common = {"namespace_id": namespace_id, "created_at": moment, "updated_at": moment}
-    with unique(kind.noun, ", ".join(item.name for item in items)):
+    with unique(kind.noun, *(item.name for item in items)):
         await connection.execute(kind.table.insert(), [common | kind.to_values(item) for item in items])

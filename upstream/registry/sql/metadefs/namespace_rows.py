@@ -14,6 +14,7 @@ from upstream.registry.sql.metadefs.rows import AnyRow
 from upstream.types import Context
 
 PUBLIC = "public"
+_TOLD_MAX = 5
 
 
 def is_visible(context: Context, owner: str, visibility: str | None) -> bool:
@@ -47,9 +48,10 @@ async def visible(connection: AsyncConnection, context: Context, name: str, *, l
 
 
 @contextmanager
-def unique(what: str, name: str) -> Iterator[None]:
-    """Raises Duplicate where the database says that something is not unique."""
+def unique(what: str, *names: str) -> Iterator[None]:
+    """Raises Duplicate where the database says that something is not unique; of many names the first are told."""
     try:
         yield
     except IntegrityError as error:
-        raise Duplicate(f"A metadata definition {what} with name={name} already exists.") from error
+        told = ", ".join(names[:_TOLD_MAX]) + (" and others" if len(names) > _TOLD_MAX else "")
+        raise Duplicate(f"A metadata definition {what} called {told} is there already, or comes twice.") from error

@@ -24,6 +24,8 @@ from upstream.registry.sql.metadefs.rows import (
 from upstream.registry.sql.rows import now
 from upstream.types import Context
 
+NAMES_MAX = 500  # in one statement
+
 
 class SqlResourceTypes:
     def __init__(self, database: Database) -> None:
@@ -94,7 +96,7 @@ async def insert_associations(
     moment = now()
     ids = await resource_type_ids(connection, [each.name for each in new], protected=protected)
     common = {"namespace_id": namespace_id, "created_at": moment, "updated_at": moment}
-    with unique("resource type association", ", ".join(ids)):
+    with unique("resource type association", *ids):
         await connection.execute(
             associations.insert(),
             [common | {"resource_type_id": ids[each.name]} | from_association(each) for each in new],
@@ -111,17 +113,18 @@ async def resource_type_ids(connection: AsyncConnection, names: Sequence[str], *
     if missing:
         common = {"protected": protected, "created_at": moment, "updated_at": moment}
         rows = [common | {"name": text("the resource type's name", name)} for name in missing]
-        with unique("resource type", ", ".join(missing)):
+        with unique("resource type", *missing):
             await connection.execute(resource_types.insert(), rows)
         ids |= await _find(connection, missing)
     return ids
 
 
 async def _find(connection: AsyncConnection, names: Sequence[str]) -> dict[str, int]:
-    found = await connection.execute(
-        select(resource_types.c.name, resource_types.c.id).where(resource_types.c.name.in_(names))
-    )
     folds = connection.dialect.name in {"mysql", "mariadb"}  # there no two names differ by case alone
-    ids = {row.name.casefold() if folds else row.name: row.id for row in found}
+    ids: dict[str, int] = {}
+    for start in range(0, len(names), NAMES_MAX):
+        some = resource_types.c.name.in_(names[start : start + NAMES_MAX])
+        for row in await connection.execute(select(resource_types.c.name, resource_types.c.id).where(some)):
+            ids[row.name.casefold() if folds else row.name] = row.id
     keys = {name: name.casefold() if folds else name for name in names}
     return {name: ids[key] for name, key in keys.items() if key in ids}
