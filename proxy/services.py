@@ -8,17 +8,21 @@ from functools import partial
 
 from cache import ImageCache, Prewarmer, Queue, TokenCache
 from metrics import Instruments, watch_loop_lag
+from proxy import imports, task_imports
 from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthentication
 from proxy.config import Config
+from proxy.imports import Importer
 from proxy.policy import Policy
 from proxy.prewarm import resolve
 from proxy.quotas import Quotas
-from proxy.tasks import TaskRunner
+from proxy.task_imports import TaskImport
+from proxy.tasks import GLINT, TaskRunner
 from proxy.transfer import Sender
 from upstream.errors import Unauthenticated
+from upstream.glances import Glances, open_glances
 from upstream.identity import Keystone, KeystoneLimits
 from upstream.registry import Registry, open_registry
-from upstream.stores import Stores, open_stores
+from upstream.stores import Staging, Stores, open_staging, open_stores, open_web
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,8 @@ class Services:
     cache: ImageCache
     prewarmer: Prewarmer
     sender: Sender
+    staging: Staging
+    importer: Importer
     tasks: TaskRunner
 
 
@@ -55,7 +61,18 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         )
         await stack.enter_async_context(cache)
         await stack.enter_async_context(prewarmer)
-        authenticator, limits = await _open_identity(config, policy, instruments, stack)
+        authenticator, limits, glances = await _open_identity(config, policy, instruments, stack)
+        quotas = Quotas(config.api, registry.usage, limits)
+        staging = await stack.enter_async_context(open_staging(config.api.staging_dir))
+        importer = Importer(
+            config=config.api,
+            registry=registry,
+            stores=stores,
+            staging=staging,
+            web=await stack.enter_async_context(open_web(config.api.import_filter)),
+            glances=glances,
+            quotas=quotas,
+        )
         sender = Sender(
             instruments,
             client_idle_s=config.server.client_idle_s,
@@ -69,9 +86,11 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             time_to_live_h=config.api.task_time_to_live_h,
             drain_s=config.server.drain_s,
         )
+        tasks.makers[imports.TASK_TYPE] = importer.recovered
+        tasks.makers[task_imports.TASK_TYPE] = lambda task: TaskImport(importer, task, GLINT, None)
         await stack.enter_async_context(tasks)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())
-        for watch in (policy.watch(), watch_loop_lag(instruments)):
+        for watch in (policy.watch(), watch_loop_lag(instruments), importer.clean_staging()):
             stack.callback(watchers.create_task(watch).cancel)
         yield Services(
             config=config,
@@ -79,21 +98,23 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             authenticator=authenticator,
             policy=policy,
             registry=registry,
-            quotas=Quotas(config.api, registry.usage, limits),
+            quotas=quotas,
             stores=stores,
             cache=cache,
             prewarmer=prewarmer,
             sender=sender,
+            staging=staging,
+            importer=importer,
             tasks=tasks,
         )
 
 
 async def _open_identity(
     config: Config, policy: Policy, instruments: Instruments, stack: AsyncExitStack
-) -> tuple[Authenticator, KeystoneLimits | None]:
-    """Who asks, and, where Keystone has the limits, how much he may have."""
+) -> tuple[Authenticator, KeystoneLimits | None, Glances | None]:
+    """Who asks, and what else Keystone knows: how much he may have, and where other Glances are."""
     if config.auth.kind == "none":
-        return NoAuthentication(), None
+        return NoAuthentication(), None, None
     tokens = await stack.enter_async_context(
         TokenCache(config.token_cache, instruments, invalid=Unauthenticated),
     )
@@ -101,4 +122,5 @@ async def _open_identity(
     keystone = await stack.enter_async_context(Keystone(section, instruments))
     limits = KeystoneLimits(section.limits, keystone, region=section.region_name)
     authenticator = KeystoneAuthentication(section, keystone, tokens, policy)
-    return authenticator, limits if config.api.use_keystone_limits else None
+    glances = await stack.enter_async_context(open_glances(keystone))
+    return authenticator, limits if config.api.use_keystone_limits else None, glances

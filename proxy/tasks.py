@@ -40,8 +40,12 @@ _STALE_MAX = 100
 _ATTEMPTS = 5
 
 
+class TaskFailed(Exception):
+    """The work of a task cannot succeed; its record says why in the words of this error."""
+
+
 class Progress:
-    """How far a job is, in words: it is put into the record once a minute."""
+    """How far a job is, in words: put into the record once a minute, and at the end if it ends well."""
 
     message = ""
 
@@ -141,21 +145,21 @@ class TaskRunner:
 
     async def _run(self, job: Job, claim: Claim) -> None:
         """Never raises but when cancelled: one job that fails must not end the others."""
+        progress = Progress()
         try:
             async with self._slots:
                 await self._tasks.begin(job.task.id)
-                result = await self._watched(job)
+                result = await self._watched(job, progress)
         except asyncio.CancelledError:
             await self._fail(job, claim, "The server was stopped before the task had ended.")
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, the record has to say that the task ended
             await self._fail(job, claim, await _message(job.task, error))
         else:
-            await self._finish(job, claim, TaskStatus.SUCCESS, result=result)
+            await self._finish(job, claim, TaskStatus.SUCCESS, result=result, message=progress.message)
 
-    async def _watched(self, job: Job) -> Mapping[str, Any] | None:
+    async def _watched(self, job: Job, progress: Progress) -> Mapping[str, Any] | None:
         """The result of the job. It is cancelled when others have taken the task for dead."""
-        progress = Progress()
         try:
             async with asyncio.TaskGroup() as group:
                 beating = group.create_task(self._beat(job.task.id, progress))
@@ -262,7 +266,7 @@ async def _insisted(task: Task, step: Callable[[], Awaitable[None]]) -> bool:
 
 async def _message(task: Task, error: Exception) -> str:
     """What the owner of the image is told. Errors that nobody expected are the log's."""
-    if isinstance(error, UpstreamError | RequestError):
+    if isinstance(error, UpstreamError | RequestError | TaskFailed):
         return str(error)
     await _log_broken(task, error)
     return "Task failed due to Internal Error"

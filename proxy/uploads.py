@@ -1,7 +1,6 @@
 """Image data on their way in: hashed and looked at while the store writes them, kept only if all of it is right."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from typing import Any
@@ -9,9 +8,8 @@ from typing import Any
 import structlog
 from aiohttp import StreamReader, web
 
-from proxy.api.config import ApiConfig
-from proxy.api.image_formats import FormatInspection
-from proxy.errors import BadRequest, Gone, TooLarge
+from proxy.errors import BadRequest, Gone
+from proxy.examination import Examination
 from proxy.quotas import StorageLimit
 from proxy.services import Services
 from upstream.errors import Conflict, NotFound, UpstreamError
@@ -22,7 +20,6 @@ from upstream.types import Context, Image, Status
 log = structlog.get_logger(__name__)
 
 _PIECE_BYTES = 1024 * 1024
-HASHING_ALGORITHM = "sha512"
 
 
 async def pieces(content: StreamReader, *, idle_s: float) -> AsyncGenerator[bytes]:
@@ -57,7 +54,7 @@ class Upload:
     def __init__(self, services: Services, context: Context, image: Image, expected_bytes: int | None) -> None:
         self._services, self._context, self._image = services, context, image
         self._expected_bytes = expected_bytes
-        self._examination = _Examination(image, expected_bytes, services.config.api)
+        self._examination = Examination(image, expected_bytes, services.config.api)
         self._limit: StorageLimit | None = None
 
     async def receive(self, data: AsyncGenerator[bytes], store: str | None) -> None:
@@ -138,59 +135,3 @@ class Upload:
         await self._services.registry.images.update(
             self._context, self._image.id, changes, from_status=(Status.SAVING,), ceiling=ceiling
         )
-
-
-class _Examination:
-    """What is learnt of the data while they pass. Digests of a piece run while the store writes that piece."""
-
-    def __init__(self, image: Image, expected_bytes: int | None, config: ApiConfig) -> None:
-        self._expected_bytes, self._limit_bytes = expected_bytes, config.image_size_cap
-        self.room_bytes: int | None = None
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._sha512 = hashlib.sha512()
-        self._formats = FormatInspection(
-            disk_format=image.disk_format, container_format=image.container_format, config=config
-        )
-        self._size_bytes = 0
-        self._virtual_size_bytes: int | None = None
-
-    async def passed_on(self, data: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-        """The same data. Raises before their end if they are not what was announced, so that no store keeps them."""
-        loop = asyncio.get_running_loop()
-        running: list[asyncio.Future[None]] = []
-        async with aclosing(data):
-            async for piece in data:
-                self._count(piece)
-                # Pieces are digested in order: the one before has to be through. Reading this one ran beside it.
-                for future in running:
-                    await future
-                running = [loop.run_in_executor(None, digest, piece) for digest in (self._sha512.update, self._look_at)]
-                yield piece
-        for future in running:
-            await future
-        if self._expected_bytes is not None and self._size_bytes != self._expected_bytes:
-            raise BadRequest(f"Size mismatch: expected {self._expected_bytes} bytes, got {self._size_bytes} bytes")
-        self._virtual_size_bytes = await loop.run_in_executor(None, self._formats.finish)
-
-    def columns(self) -> dict[str, Any]:
-        """What the image is then, by the registry's names."""
-        return {
-            "size": self._size_bytes,
-            "virtual_size": self._virtual_size_bytes,
-            "checksum": self._md5.hexdigest(),
-            "os_hash_algo": HASHING_ALGORITHM,
-            "os_hash_value": self._sha512.hexdigest(),
-        }
-
-    def _look_at(self, piece: bytes) -> None:
-        self._md5.update(piece)
-        self._formats.eat(piece)
-
-    def _count(self, piece: bytes) -> None:
-        self._size_bytes += len(piece)
-        if self._expected_bytes is not None and self._size_bytes > self._expected_bytes:
-            raise BadRequest(f"Size exceeds: expected {self._expected_bytes} bytes, got {self._size_bytes} bytes")
-        if self._size_bytes > self._limit_bytes:
-            raise TooLarge(f"The image has more than the {self._limit_bytes} bytes that are allowed.")
-        if self.room_bytes is not None and self._size_bytes > self.room_bytes:
-            raise TooLarge(f"The image has more than the {self.room_bytes} bytes that are left of the project's quota.")

@@ -7,11 +7,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from upstream.errors import Denied, Invalid, Unavailable
 
 # Link-local: where clouds serve instance metadata, with credentials, to whoever asks from the machine.
 METADATA_NETWORKS = tuple(ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"))
+_NAT64 = ip_network("64:ff9b::/96")
 _LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 
 
@@ -38,11 +40,12 @@ class AddressGuard:
         if self.is_denied(address):
             raise self._denial()
 
+    def check_url(self, url: URL) -> None:
+        """Called for every request, also for one that follows a redirect. Raises Denied."""
+        self.check_host(url.raw_host or "")  # as the connector will see it, not as the user wrote it
+
     def is_denied(self, address: IPv4Address | IPv6Address) -> bool:
-        plain = getattr(address, "ipv4_mapped", None) or address
-        if plain.is_unspecified:  # where the system connects to itself
-            plain = _LOOPBACK[plain.version]
-        return any(plain in network for network in self._denied)
+        return any(one in network for one in _meanings(address) for network in self._denied)
 
     def admitted(self, found: list[ResolveResult]) -> list[ResolveResult]:
         """Those resolved addresses that may be used. Raises Denied if none is left."""
@@ -53,6 +56,18 @@ class AddressGuard:
 
     def _denial(self) -> Denied:
         return Denied(f"{self._service} may not connect to that address: it is in denied_networks")
+
+
+def _meanings(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
+    """The address, and those of version 4 that it leads to: mapped, of 6to4, or behind a NAT64 (RFC 6052)."""
+    found: list[IPv4Address | IPv6Address] = [address]
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        found += [inner] if inner is not None else []
+    # Where the system connects to itself.
+    return [_LOOPBACK[one.version] if one.is_unspecified else one for one in found]
 
 
 class GuardedResolver(AbstractResolver):

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, Field
 
+from upstream.stores import ImportFilterConfig
+
 _MIB = 1024 * 1024
 _STORAGE = re.compile(r"(\d{1,15}) *(?:([KMGT])?i?B)?", re.ASCII)
 _POWERS = {None: 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -34,6 +36,8 @@ class ApiConfig(BaseModel, frozen=True, extra="forbid"):
         "web-download",
         "copy-image",
     )
+    import_filter: ImportFilterConfig = ImportFilterConfig()
+    glance_download_properties: tuple[str, ...] = ("hw_", "trait:", "os_distro", "os_secure_boot", "os_type")
     staging_dir: Path = Path("var/staging")
     tasks_max: int = Field(default=16, ge=1)
     task_time_to_live_h: float = Field(default=48.0, gt=0)

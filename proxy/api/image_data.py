@@ -17,8 +17,8 @@ _STORE_HEADER = "x-image-meta-store"
 
 async def upload(call: Call) -> web.StreamResponse:
     """Source of the order of checks: glance/api/v2/image_data.py, upload."""
-    _check_media_type(call)
-    expected_bytes = _announced_bytes(call)
+    check_media_type(call)
+    expected_bytes = announced_bytes(call)
     await call.services.quotas.check_size(call.context, max(expected_bytes or 0, 0))
     store = _store(call)
     image = await call.image()
@@ -39,13 +39,13 @@ async def upload(call: Call) -> web.StreamResponse:
     return empty_response()
 
 
-def _check_media_type(call: Call) -> None:
+def check_media_type(call: Call) -> None:
     sent = call.request.headers.get(hdrs.CONTENT_TYPE)
     if sent is None or sent.partition(";")[0].strip() != _OCTETS:
         raise UnsupportedMediaType(f"Invalid content type {sent}: image data are sent as {_OCTETS}.")
 
 
-def _announced_bytes(call: Call) -> int | None:
+def announced_bytes(call: Call) -> int | None:
     announced = call.request.headers.get(_SIZE_HEADER)
     if announced is None:
         return call.request.content_length or None

@@ -117,6 +117,7 @@ async def delete(call: Call) -> web.StreamResponse:
         raise Forbidden(f"Image {image.id} is protected and cannot be deleted.")
     for location in await _all_locations(call, image):
         await delete_data(call, image, location)
+    await call.services.staging.remove(image.id)
     await call.services.registry.images.delete(call.context, image.id)
     await _forget_cached(call, image)
     return empty_response()

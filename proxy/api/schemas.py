@@ -32,6 +32,7 @@ class Schemas:
         self._image = Draft202012Validator(self.image)
         self._attributes = {name: Draft202012Validator(schema) for name, schema in properties.items()}
         self._add_location = Draft202012Validator(ADD_LOCATION)
+        self._task = Draft202012Validator(self.task)
         self._additional = config.allow_additional_image_properties
 
     def check_image(self, body: object) -> None:
@@ -52,6 +53,12 @@ class Schemas:
     def check_add_location(self, body: object) -> None:
         """Raises BadRequest if `body` is not what POST …/locations takes."""
         _check(self._add_location, body, "location")
+
+    def check_task(self, body: object) -> None:
+        """Raises BadRequest if `body` is not what POST /v2/tasks takes."""
+        if not isinstance(body, dict) or not {"type", "input"} <= body.keys() or not isinstance(body["input"], dict):
+            raise BadRequest("Task 'type' and 'input' are required, the input as an object.")
+        _check(self._task, body, "task")
 
 
 def _check(validator: Draft202012Validator, value: object, what: str) -> None:

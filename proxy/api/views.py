@@ -62,7 +62,8 @@ def image_view(
     view["self"] = image_path(image.id)
     view["file"] = f"{image_path(image.id)}/file"
     view["schema"] = "/v2/schemas/image"
-    if stores := [location.store for location in image.locations if location.store]:
+    by_weight = sorted(image.locations, key=rank, reverse=True)  # stable, also in reverse
+    if stores := [location.store for location in by_weight if location.store]:
         view["stores"] = ",".join(stores)
     return view
 

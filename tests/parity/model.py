@@ -35,7 +35,7 @@ class Step:
     body: bytes | None = None
     chunked: bool = False
     captures: Mapping[str, str] = field(default_factory=dict)
-    """Name to the top-level key of the JSON answer that holds the value."""
+    """Name to the key of the JSON answer that holds the value; dotted if it lies deeper, as in `tasks.0.id`."""
     until: Mapping[str, Any] = field(default_factory=dict)
     """Ask again until the JSON answer has had these values twice: for what a server finishes in the background."""
 

@@ -40,6 +40,9 @@ _TEXT_BODY_BYTES_MAX = 64
 _WORDS = "<words>"
 """Stands for wording: that of errors and of schema descriptions is Glint's own, their place and form are not."""
 
+_FOLDED = {"description": _WORDS, "message": _WORDS, "user_id": "<user>"}
+"""What stands for any text but an empty one under these keys."""
+
 _PLAIN_ERROR = re.compile(r"(\d{3} [^\n]+\n\n).*\S.*", re.DOTALL)
 _HTML_ERROR = re.compile(
     r"(<html>\n <head>\n  <title>([^<]+)</title>\n </head>\n <body>\n  <h1>\2</h1>\n  )(?!<).*", re.DOTALL
@@ -66,7 +69,7 @@ def fold(text: str, known: Mapping[str, str]) -> str:
 def fold_json(document: Any, known: Mapping[str, str], key: str = "") -> Any:
     """Fold every string of a JSON document and sort the lists that have no order."""
     if isinstance(document, str):
-        return _WORDS if key == "description" and document else fold(document, known)
+        return _FOLDED[key] if key in _FOLDED and document else fold(document, known)
     if isinstance(document, float) and key in _EPOCHS:
         return "<epoch>"
     if isinstance(document, list):

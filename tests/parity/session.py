@@ -1,5 +1,6 @@
 """Runs cases against a live server."""
 
+import functools
 import json
 import time
 import uuid
@@ -105,7 +106,11 @@ def _captured(step: Step, answer: Answer) -> dict[str, str]:
     if not step.captures or answer.status >= 300:
         return {}
     document = json.loads(answer.body)
-    return {name: str(document[key]) for name, key in step.captures.items()}
+    return {name: str(functools.reduce(_item, key.split("."), document)) for name, key in step.captures.items()}
+
+
+def _item(document: Any, key: str) -> Any:
+    return document[int(key)] if isinstance(document, list) else document[key]
 
 
 def _described(step: Step, answer: Answer, known: Mapping[str, str]) -> dict[str, Any]:

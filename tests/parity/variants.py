@@ -48,6 +48,9 @@ def glint_for(variant: Variant, folder: Path, keystone: Keystone, memcached: Mem
             "stores.backends.file": {"kind": "file", "dir": "images", "weight": 100},
             "stores.backends.second": {"kind": "file", "dir": "images2"},
             "stores.backends.web": {"kind": "http"},
+            # As the recorded Glance has it: the origin of the tests is on a loopback address and a port of its own.
+            "api.import_methods": ["glance-direct", "web-download", "copy-image", "glance-download"],
+            "api.import_filter": {"allowed_hosts": ["127.0.0.1"], "allowed_ports": [], "denied_networks": []},
             "logging.level": "warning",
             **SETUPS[variant].glint,
         },

@@ -60,7 +60,8 @@ class ImageChanges:
     """What an update does, as differences: two updates of different properties do not undo each other.
 
     `columns` uses the API's names (`name`, `size`, `os_hash_value`, …). `locations`, when given, is the whole new list:
-    a location with an id stays, one without is new, a missing one goes.
+    a location with an id stays, one without is new, a missing one goes. `added_locations` come behind those that are
+    there, `removed_locations` are ids: neither touches what others add or remove meanwhile.
     """
 
     columns: Mapping[str, Any] = field(default_factory=dict)
@@ -68,6 +69,8 @@ class ImageChanges:
     removed_properties: Collection[str] = ()
     tags: Collection[str] | None = None
     locations: Sequence[Location] | None = None
+    added_locations: Sequence[Location] = ()
+    removed_locations: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,28 @@ from upstream.stores.base import HasPath, Store, Stored, Witness, Writable
 from upstream.stores.config import FileStoreConfig, HttpStoreConfig, StoresConfig
 from upstream.stores.locations import check_external, redacted
 from upstream.stores.sources import LocationsSource
+from upstream.stores.staging import Staging, open_staging
 from upstream.stores.stores import StoreInfo, Stores, open_stores
+from upstream.stores.web import ImportFilterConfig, Web, open_web
 
 __all__ = [
     "FileStoreConfig",
     "HasPath",
     "HttpStoreConfig",
+    "ImportFilterConfig",
     "LocationsSource",
+    "Staging",
     "Store",
     "StoreInfo",
     "Stored",
     "Stores",
     "StoresConfig",
+    "Web",
     "Witness",
     "Writable",
     "check_external",
+    "open_staging",
     "open_stores",
+    "open_web",
     "redacted",
 ]

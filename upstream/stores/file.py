@@ -96,6 +96,10 @@ class FileStore:
     async def delete(self, location: Location) -> None:
         await self._run(self._folder.remove, parse_file(location.url))
 
+    async def names(self) -> list[str]:
+        """The ids of all images whose data are here."""
+        return await self._run(self._folder.names)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._pool.shutdown)
 

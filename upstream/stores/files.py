@@ -56,6 +56,13 @@ class Folder:
             path.unlink()
             sync_dir(path.parent)
 
+    def names(self) -> list[str]:
+        """Of all files that look like an image's."""
+        with self.translated():
+            return sorted(
+                path.name for path in self._real.iterdir() if _SAFE_ID.fullmatch(path.name) and path.is_file()
+            )
+
     def place(self, name: str) -> Path:
         return self._real / name
 

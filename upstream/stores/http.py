@@ -93,7 +93,7 @@ class HttpStore:
         """The answer after redirects, of whatever status. A body that is not read to its end costs the connection."""
         for _ in range(self._config.redirects_max + 1):
             url = URL(target.url, encoded=target.url.isascii())
-            self._guard.check_host(url.raw_host or "")  # as the connector will see it, not as the user wrote it
+            self._guard.check_url(url)
             with translated(self._id):
                 # The connector limits connecting; this also ends the wait for a server that accepts and is silent.
                 async with asyncio.timeout(self._config.connect_s + self._config.first_byte_s):
@@ -169,8 +169,9 @@ def _tls(config: HttpStoreConfig) -> ssl.SSLContext:
     return context
 
 
-async def open_store(store_id: str, config: HttpStoreConfig) -> HttpStore:
-    guard = AddressGuard(store_id, allowed_hosts=config.allowed_hosts, denied=config.denied_networks)
+async def open_store(store_id: str, config: HttpStoreConfig, guard: AddressGuard | None = None) -> HttpStore:
+    """With a `guard` of its own the store obeys that, instead of the hosts and networks of its configuration."""
+    guard = guard or AddressGuard(store_id, allowed_hosts=config.allowed_hosts, denied=config.denied_networks)
     connector = aiohttp.TCPConnector(
         limit=0,  # `Guarded` limits requests, and says why it does
         resolver=GuardedResolver(guard),

@@ -1,7 +1,7 @@
 """All configured stores behind one face: which of them a location means, and which is asked first."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from metrics import Instruments
-from upstream.errors import Invalid, NotSupported, UpstreamError
+from upstream.errors import DataNotFound, Invalid, NotSupported, UpstreamError
 from upstream.stores import file, http
 from upstream.stores.base import Store, Stored, Witness
 from upstream.stores.config import FileStoreConfig, StoresConfig
@@ -122,6 +122,17 @@ class Stores:
     async def delete(self, location: Location) -> None:
         """See `Writable.delete`. Raises NotSupported if the store is read-only."""
         await self._opened[self.of(location)].delete(location)
+
+    async def remove_leftover(self, image_id: str, store: str) -> None:
+        """Remove data of an image that has no location in this store: a process may have died in between.
+
+        That there are none, or that the store cannot tell where they would be, is no error.
+        """
+        backend = self._config.backends.get(store)
+        if isinstance(backend, FileStoreConfig):
+            url = file_url(PurePosixPath(backend.dir.absolute()), image_id)
+            with suppress(DataNotFound):
+                await self._opened[store].delete(Location(url=url))
 
     def infos(self) -> list[StoreInfo]:
         return [

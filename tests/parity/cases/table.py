@@ -8,7 +8,9 @@ from tests.parity.cases import (
     creating,
     data,
     discovery,
+    formats,
     http_edge,
+    importing,
     listing,
     location_patches,
     locations,
@@ -20,7 +22,9 @@ from tests.parity.cases import (
     metadef_tags,
     patching,
     showing,
+    staging,
     tags,
+    tasks,
     versions,
     visibility,
 )
@@ -47,4 +51,8 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "metadef_contents": metadef_contents.CASES,
     "metadef_tags": metadef_tags.CASES,
     "cache": cache.CASES,
+    "staging": staging.CASES,
+    "importing": importing.CASES,
+    "formats": formats.CASES,
+    "tasks": tasks.CASES,
 }

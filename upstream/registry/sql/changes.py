@@ -84,6 +84,19 @@ async def set_locations(connection: AsyncConnection, image_id: str, locations: S
     await _insert(connection, table, image_id, fresh)
 
 
+async def add_locations(connection: AsyncConnection, image_id: str, locations: Sequence[Location]) -> None:
+    """Behind those that are there."""
+    await _insert(connection, image_locations, image_id, [_location(location) for location in locations])
+
+
+async def remove_locations(connection: AsyncConnection, image_id: str, ids: Collection[int]) -> None:
+    """Ids that are none of this image's are passed over."""
+    if ids:
+        table = image_locations
+        statement = update(table).where(table.c.image_id == image_id, table.c.id.in_(list(ids)))
+        await connection.execute(statement.values(_deleted() | {"status": Status.DELETED.value}))
+
+
 async def touch(connection: AsyncConnection, image_id: str) -> None:
     await connection.execute(update(images).where(images.c.id == image_id).values(updated_at=now()))
 

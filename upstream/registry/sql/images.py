@@ -103,6 +103,8 @@ class SqlImages:
                 await change.set_tags(connection, image_id, changes.tags)
             if changes.locations is not None:
                 await change.set_locations(connection, image_id, changes.locations)
+            await change.add_locations(connection, image_id, changes.added_locations)
+            await change.remove_locations(connection, image_id, changes.removed_locations)
             if ceiling is not None:
                 await usage.check(connection, ceiling, image_id)
             record = (await load(connection, (image_id,), projects(context)))[image_id]

@@ -1,0 +1,70 @@
+"""The older way to import, a task of the type `import`: it makes the image, and then imports into it from the web.
+
+The image has the task's own id, so that whoever finds the record of a dead task knows which image is to be undone.
+Source: glance/async_/flows/base_import.py; of the steps that it may be set up with (conversion, OVF) there are none.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from proxy.api.import_requests import WEB_DOWNLOAD
+from proxy.import_progress import Progress
+from proxy.imports import Importer, ImportJob
+from proxy.tasks import GLINT, TaskFailed
+from proxy.tasks import Progress as TaskProgress
+from upstream.errors import NotFound
+from upstream.registry import Ceiling
+from upstream.types import Context, Image, Task
+
+TASK_TYPE = "import"
+
+
+class TaskImport:
+    """A `proxy.tasks.Job`. A task of another type than `import` has no `image`, and fails, as in Glance."""
+
+    def __init__(
+        self, importer: Importer, task: Task, context: Context, image: Image | None, ceiling: Ceiling | None = None
+    ) -> None:
+        self._do, self._task, self._context, self._image, self._ceiling = importer, task, context, image, ceiling
+        self._inner: ImportJob | None = None
+
+    @property
+    def task(self) -> Task:
+        return self._task
+
+    async def claim(self) -> None:
+        await self._do.registry.tasks.create(self._task)
+
+    async def run(self, progress: TaskProgress) -> Mapping[str, Any] | None:
+        store = next((info.id for info in self._do.stores.infos() if info.is_default), None)
+        if self._image is None or store is None:
+            raise TaskFailed("Such a task begins by an import of an image, or by a new location, and by nothing else.")
+        image = await self._do.registry.images.create(self._context, self._image, ceiling=self._ceiling)
+        inner = self._inner_job(image, store)
+        await inner.claim()
+        self._inner = inner
+        return await inner.run(progress)
+
+    def _inner_job(self, image: Image, store: str) -> ImportJob:
+        uri = str((self._task.input or {}).get("import_from"))
+        method = {"name": WEB_DOWNLOAD}
+        task_input = {"image_id": image.id, "import_req": {"method": method}, "backend": [store]}
+        task = replace(self._task, image_id=image.id, input=task_input)
+        return ImportJob(self._do, task, self._context, Progress.begin(image, [store]), uri=uri, has_record=True)
+
+    async def undo(self) -> None:
+        """The image goes, as it came with the task; a crash may have come before it knew its store."""
+        if self._inner is None:
+            stores = [info.id for info in self._do.stores.infos() if info.is_default]
+            task_input = {"import_req": {"method": {"name": WEB_DOWNLOAD}}, "backend": stores}
+            task = replace(self._task, image_id=self._task.id, input=task_input)
+            self._inner = ImportJob(self._do, task, GLINT, None)
+        await self._inner.undo()
+        with suppress(NotFound):
+            await self._do.registry.images.delete(GLINT, self._task.id)
+
+    async def release(self) -> None:
+        if self._inner is not None:
+            await self._inner.release()
