@@ -1,5 +1,6 @@
 """Data on their way into a store: one file per image, in a folder that several processes may share."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path, PurePosixPath
@@ -54,7 +55,7 @@ class Staging:
         return removed
 
     def _location(self, image_id: str) -> Location:
-        return Location(url=file_url(PurePosixPath(self._folder.absolute()), image_id))
+        return Location(url=file_url(PurePosixPath(self._folder), image_id))
 
 
 @asynccontextmanager
@@ -62,6 +63,6 @@ async def open_staging(folder: Path) -> AsyncIterator[Staging]:
     """Make the folder if there is none, and remove what killed processes were writing."""
     store = await file.open_store(SERVICE, FileStoreConfig(kind="file", dir=folder, file_mode=0o600))
     try:
-        yield Staging(folder, store)
+        yield Staging(await asyncio.to_thread(folder.absolute), store)
     finally:
         await store.close()

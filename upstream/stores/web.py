@@ -61,8 +61,9 @@ class UrlGuard(AddressGuard):
             raise Denied(f"{SERVICE} may not connect to that host: it is written as no name and no address")
         if not _passes(url.scheme, config.allowed_schemes, config.disallowed_schemes):
             raise Denied(f"{SERVICE} may not use the scheme {url.scheme}")
-        if not _passes(url.port or _DEFAULT_PORTS.get(url.scheme, 0), config.allowed_ports, config.disallowed_ports):
-            raise Denied(f"{SERVICE} may not connect to port {url.port}")
+        port = _DEFAULT_PORTS.get(url.scheme, 0) if url.explicit_port is None else url.explicit_port
+        if not _passes(port, config.allowed_ports, config.disallowed_ports):
+            raise Denied(f"{SERVICE} may not connect to port {port}")
         if not config.allowed_hosts and host in config.disallowed_hosts:
             raise Denied(f"{SERVICE} may not connect to that host: it is in disallowed_hosts")
         self.check_host(host)
