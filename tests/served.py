@@ -80,6 +80,7 @@ def config_for(folder: Path, changes: Mapping[str, Any] | None = None) -> Config
             "backends": {"local": {"kind": "file", "dir": folder / "images"}, "web": {"kind": "http"}},
         },
         "registry": {"url": f"sqlite:///{folder / 'registry.db'}"},
+        "api": {"staging_dir": folder / "staging"},
         "logging": {"level": "warning"},
     }
     return Config.model_validate(_merged(document, changes or {}))

@@ -32,6 +32,10 @@ SETUPS: Mapping[Variant, Setup] = {
         glance=GlanceOptions(image_cache=False, settings=f"{_METHODS}image_cache_dir =\n"),
         glint={"api.cache_api": False},
     ),
+    # With glance-download, as the usual settings of the peer have it.
+    "remote": Setup(
+        glint={"api.import_methods": ["glance-direct", "web-download", "copy-image", "glance-download"]},
+    ),
 }
 
 
@@ -49,7 +53,6 @@ def glint_for(variant: Variant, folder: Path, keystone: Keystone, memcached: Mem
             "stores.backends.second": {"kind": "file", "dir": "images2"},
             "stores.backends.web": {"kind": "http"},
             # As the recorded Glance has it: the origin of the tests is on a loopback address and a port of its own.
-            "api.import_methods": ["glance-direct", "web-download", "copy-image", "glance-download"],
             "api.import_filter": {"allowed_hosts": ["127.0.0.1"], "allowed_ports": [], "denied_networks": []},
             "logging.level": "warning",
             **SETUPS[variant].glint,

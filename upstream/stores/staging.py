@@ -61,8 +61,9 @@ class Staging:
 @asynccontextmanager
 async def open_staging(folder: Path) -> AsyncIterator[Staging]:
     """Make the folder if there is none, and remove what killed processes were writing."""
+    folder = await asyncio.to_thread(folder.absolute)
     store = await file.open_store(SERVICE, FileStoreConfig(kind="file", dir=folder, file_mode=0o600))
     try:
-        yield Staging(await asyncio.to_thread(folder.absolute), store)
+        yield Staging(folder, store)
     finally:
         await store.close()

@@ -8,6 +8,7 @@ from tests.parity.model import (
     NOBODY,
     Case,
     Step,
+    Variant,
     case,
     create,
     create_raw,
@@ -23,6 +24,7 @@ from tests.parity.model import (
 _DATA = bytes(range(100))
 _BOTH = {"stores": ["file", "second"]}
 _EVERY = {"all_stores": True}
+_REMOTE: frozenset[Variant] = frozenset({"remote"})
 _LENIENT = {"all_stores_must_succeed": False}
 
 
@@ -319,6 +321,7 @@ CASES: tuple[Case, ...] = (
         image_import("glance-download", glance_region="RegionOne", glance_image_id="abc"),
         image_import("glance-download", glance_region="RegionOne", glance_image_id="abc", headers=ACCEPT_JSON),
         show(),
+        variants=_REMOTE,
     ),
     case(
         "import from another Glance that is not there",
@@ -326,6 +329,7 @@ CASES: tuple[Case, ...] = (
         image_import("glance-download", glance_region="nowhere", glance_image_id=NOBODY),
         show_when(status="queued"),
         tasks_of(),
+        variants=_REMOTE,
     ),
     case(
         "copy to the other store",
