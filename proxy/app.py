@@ -25,7 +25,7 @@ def build_app(services: Services) -> web.Application:
         client_max_size=services.config.api.json_body_max,
     )
     app[SERVICES] = services
-    app[SCHEMAS] = Schemas(services.config.api)
+    app[SCHEMAS] = Schemas(services.config.api, services.custom_properties)
     app[TABLE] = RouteTable()
     app.on_response_prepare.append(name_response)
     app.router.add_route("*", r"/{path:[\s\S]*}", dispatch, expect_handler=_expect_later)

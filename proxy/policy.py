@@ -1,7 +1,7 @@
 """Who may do what: oslo.policy's rules with Glance's names and defaults, changed by a policy file."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Policy:
         self._path = policy_file
         self._seen = _signature(policy_file)
         self._rules = _load(policy_file)
+        self._kept: frozenset[str] = frozenset()
         self.generation = 0  # grows when the rules change; who keeps an answer keeps this beside it
 
     def allows(self, rule: str, context: Context, target: Target) -> bool:
@@ -55,6 +56,15 @@ class Policy:
         if not self.allows(rule, context, target):
             raise Forbidden(f"You are not authorized to complete {rule} action.")
 
+    def keep(self, names: Collection[str]) -> Sequence[str]:
+        """Let no later policy file do without these rules. Returns those that there are none of now."""
+        self._kept |= frozenset(names)
+        return sorted(self._kept - self._rules.keys())
+
+    def holds(self, rule: str, context: Context) -> bool:
+        """Whether a rule holds that was given to `keep`. It is asked of no target, and for every scope."""
+        return self._rules[rule]({}, _credentials(context))
+
     def is_admin(self, context: Context) -> bool:
         """What `Context.is_admin` is to be: the answer to `context_is_admin`."""
         return self.allows(ADMIN_RULE, context, _credentials(context))
@@ -71,7 +81,7 @@ class Policy:
                 continue
             self._seen = signature
             try:
-                rules = await asyncio.to_thread(_load, self._path)
+                rules = await asyncio.to_thread(_load, self._path, self._kept)
             except PolicyFileBroken as error:
                 log.error("policy.broken", path=str(self._path), problems=error.problems)
                 continue
@@ -136,8 +146,8 @@ def _signature(path: Path | None) -> _Signature | None:
     return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def _load(path: Path | None) -> Mapping[str, Decide]:
-    """The defaults, and what the file says in their place or beside them. Raises PolicyFileBroken."""
+def _load(path: Path | None, kept: frozenset[str] = frozenset()) -> Mapping[str, Decide]:
+    """The defaults, and what the file says in their place or beside them; all of `kept`. Raises PolicyFileBroken."""
     if path is None:
         return compile_rules(RULES)
     try:
@@ -158,6 +168,7 @@ def _load(path: Path | None) -> Mapping[str, Decide]:
         for name, text in written.items()
         if not isinstance(name, str) or not isinstance(text, str)
     ]
+    problems += [f"{name}: a property protection needs this rule" for name in sorted(kept - {*RULES, *written})]
     if problems:
         raise PolicyFileBroken(path, problems)
     try:

@@ -8,12 +8,16 @@ from functools import partial
 
 from cache import ImageCache, Prewarmer, Queue, TokenCache
 from metrics import Instruments, watch_loop_lag
-from proxy import imports, task_imports
+from proxy import imports, property_protections, task_imports
+from proxy.api import image_schema
+from proxy.api.config import ApiConfig
+from proxy.api.image_schema import CustomProperties
 from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthentication
 from proxy.config import Config
 from proxy.imports import Importer
 from proxy.policy import Policy
 from proxy.prewarm import resolve
+from proxy.property_protections import PropertyProtections
 from proxy.quotas import Quotas
 from proxy.task_imports import TaskImport
 from proxy.tasks import GLINT, TaskRunner
@@ -33,6 +37,8 @@ class Services:
     instruments: Instruments
     authenticator: Authenticator
     policy: Policy
+    protections: PropertyProtections
+    custom_properties: CustomProperties
     registry: Registry
     quotas: Quotas
     stores: Stores
@@ -49,7 +55,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
     """Enter and leave in the same task: the parts own task groups. Raises what a part cannot start for."""
     instruments = Instruments()
     async with AsyncExitStack() as stack:
-        policy = await asyncio.to_thread(Policy, config.api.policy_file)
+        policy, protections, custom_properties = await asyncio.to_thread(_load_files, config.api)
         registry = await stack.enter_async_context(open_registry(config.registry))
         stores = await stack.enter_async_context(open_stores(config.stores, instruments))
         cache = ImageCache(config.cache, instruments)
@@ -97,6 +103,8 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             instruments=instruments,
             authenticator=authenticator,
             policy=policy,
+            protections=protections,
+            custom_properties=custom_properties,
             registry=registry,
             quotas=quotas,
             stores=stores,
@@ -124,3 +132,12 @@ async def _open_identity(
     authenticator = KeystoneAuthentication(section, keystone, tokens, policy)
     glances = await stack.enter_async_context(open_glances(keystone))
     return authenticator, limits if config.api.use_keystone_limits else None, glances
+
+
+def _load_files(config: ApiConfig) -> tuple[Policy, PropertyProtections, CustomProperties]:
+    """Raises what is wrong with one of the files."""
+    policy = Policy(config.policy_file)
+    protections = property_protections.load(
+        config.property_protection_file, config.property_protection_rule_format, policy
+    )
+    return policy, protections, image_schema.load(config.image_schema_file, config)

@@ -1,8 +1,10 @@
 """What may keep Glint from starting, and how it is told."""
 
 from cache import CacheError
+from proxy.api.image_schema import ImageSchemaBroken
 from proxy.listening import CannotListen
 from proxy.policy import PolicyFileBroken
+from proxy.property_protections import ProtectionFileBroken
 from proxy.transfer import NoSuchAlgorithm
 from upstream.errors import UpstreamError
 from upstream.registry import RegistryMisconfigured
@@ -16,7 +18,9 @@ class WorkerFailed(Exception):
 STARTUP_ERRORS = (
     CannotListen,
     NoSuchAlgorithm,
+    ImageSchemaBroken,
     PolicyFileBroken,
+    ProtectionFileBroken,
     RegistryMisconfigured,
     WorkerFailed,
     CacheError,

@@ -14,6 +14,7 @@ from aiohttp.http import HttpVersion11
 
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, TooLarge
+from proxy.property_protections import Action
 from proxy.services import Services
 from upstream.types import Context, Image
 
@@ -47,8 +48,16 @@ class Call:
         return self.parameters["image_id"]
 
     async def image(self) -> Image:
-        """The image that the path names, if the caller may see it. Raises NotFound."""
-        return await self.services.registry.images.get(self.context, self.image_id)
+        """The image that the path names, if the caller may see it, with what he may read of it. Raises NotFound."""
+        return self.seen(await self.services.registry.images.get(self.context, self.image_id))
+
+    def seen(self, image: Image) -> Image:
+        """What the caller may read of an image."""
+        return self.services.protections.seen(image, self.context)
+
+    def may(self, action: Action, name: str) -> bool:
+        """What the protection of a custom property says of the caller."""
+        return self.services.protections.allow(action, name, self.context)
 
     @property
     def origin(self) -> str:

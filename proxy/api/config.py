@@ -43,6 +43,9 @@ class ApiConfig(BaseModel, frozen=True, extra="forbid"):
     task_time_to_live_h: float = Field(default=48.0, gt=0)
     cache_api: bool = True
     policy_file: Path | None = None
+    property_protection_file: Path | None = None
+    property_protection_rule_format: Literal["roles", "policies"] = "roles"
+    image_schema_file: Path | None = None
     limit_param_default: int = Field(default=25, ge=1)
     api_limit_max: int = Field(default=1000, ge=1)
     image_size_cap: ByteSize = Field(default=ByteSize(1024 * 1024 * _MIB), gt=0)

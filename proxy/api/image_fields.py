@@ -3,7 +3,8 @@
 Source: glance/api/v2/images.py, RequestDeserializer; glance/domain/__init__.py, ImageFactory.
 """
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 from proxy.api.config import ApiConfig
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, Forbidden, TooLarge
+from proxy.property_protections import Action
 from upstream.types import Image, Status, Visibility
+
+May = Callable[[Action, str], bool]  # what the protection of a custom property says of who asks
 
 COMPUTED = frozenset({"direct_url", "self", "file", "schema", "stores"})
 READ_ONLY = frozenset({"direct_url", "self", "file", "schema"}) | {
@@ -113,8 +117,32 @@ def column_value(name: str, value: Any) -> Any:
     return value
 
 
-def property_value(name: str, value: str) -> str:
-    """The value of a custom property. Raises BadRequest if no column takes it."""
+def check_protections(names: Iterable[str], may: May) -> None:
+    """Raises Forbidden for the first property that may not be created."""
+    for name in names:
+        if not may(Action.CREATE, name):
+            raise protected(name)
+
+
+def protected(name: str) -> Forbidden:
+    return Forbidden(f"Property '{name}' is protected.")
+
+
+def property_value(name: str, value: object) -> str | None:
+    """The value of a custom property, as text: numbers and booleans are what the operator's schema may ask for.
+
+    Raises BadRequest if no column takes it.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return str(int(value))  # as MySQL keeps it for Glance
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise BadRequest(f"The value of '{name}' must be a finite number.")
+        return str(int(value) if value == int(value) else value)
+    if not isinstance(value, str):
+        raise BadRequest(f"The value of '{name}' is neither a text nor a number, and no other can be kept.")
     if len(value.encode("utf-8", "surrogatepass")) > _VALUE_MAX_BYTES:
         raise BadRequest(f"The value of '{name}' has more than {_VALUE_MAX_BYTES} bytes.")
     return value

@@ -34,6 +34,7 @@ async def create(call: Call) -> web.StreamResponse:
         config=call.services.config.api,
     )
     access.enforce_creation(call, image.owner, body.get("visibility"))
+    image_fields.check_protections(image.properties, call.may)
     ceiling = await call.services.quotas.new_image(call.context)
     image = await call.services.registry.images.create(call.context, image, ceiling=ceiling)
     response = json_response(view(call, image), HTTPStatus.CREATED)
@@ -49,7 +50,7 @@ async def index(call: Call) -> web.StreamResponse:
     parameters = call.query()
     query = filters.parse(parameters, call.services.config.api)
     call.services.policy.enforce("get_images", call.context, {"project_id": call.context.project_id})
-    found = await _page(call, query)
+    found = [call.seen(image) for image in await _page(call, query)]
     shown = [image for image in found if access.allows(call, "get_image", image)]
     is_full = len(found) == query.limit
     marker = shown[-1].id if shown and is_full else None
@@ -89,7 +90,7 @@ async def update(call: Call) -> web.StreamResponse:
     image = await call.image()
     if not operations:
         return json_response(view(call, image))
-    draft = patch.Draft(image)
+    draft = patch.Draft(image, call.may)
     places = location_changes.LocationDraft(image, call)
     for operation in operations:
         if operation.name == patch.LOCATIONS:
@@ -155,10 +156,11 @@ async def delete_data(call: Call, image: Image, location: Location) -> None:
 def view(call: Call, image: Image) -> dict[str, Any]:
     config = call.services.config.api
     return views.image_view(
-        image,
+        call.seen(image),
         show_locations=config.show_multiple_locations,
         show_direct_url=config.show_image_direct_url,
         rank=lambda location: _weight(call, location),
+        custom=call.schemas.custom,
     )
 
 

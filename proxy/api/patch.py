@@ -16,6 +16,7 @@ from proxy.api import image_fields
 from proxy.api.config import ApiConfig
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, Forbidden, StateConflict, UnsupportedMediaType
+from proxy.property_protections import Action
 from upstream.registry import ImageChanges
 from upstream.types import Image, Status
 
@@ -126,8 +127,9 @@ def _check(operation: Operation, schemas: Schemas) -> None:
 class Draft:
     """An image while operations are applied to it. Knows no locations: those need stores."""
 
-    def __init__(self, image: Image) -> None:
-        self._image = image
+    def __init__(self, image: Image, may: image_fields.May) -> None:
+        """`image` has only the properties that may be read, which is to the caller as if there were no others."""
+        self._image, self._may = image, may
         self._columns: dict[str, Any] = {}
         self._tags: Sequence[str] | None = None
         self._set: dict[str, str | None] = {}
@@ -159,10 +161,13 @@ class Draft:
     def _apply_to_property(self, operation: Operation) -> None:
         name = operation.name
         is_there = name in self._set or (name in self._image.properties and name not in self._removed)
+        is_there = is_there and self._may(Action.READ, name)  # what was set unseen a moment ago is still unseen
         if operation.verb is Verb.ADD and operation.is_v20 and is_there:
             raise StateConflict(f"Property {name} already present.")
         if operation.verb is not Verb.ADD and not is_there:
             raise StateConflict(f"Property {name} does not exist.")
+        if not self._may(_action(operation.verb, is_there=is_there), name):
+            raise image_fields.protected(name)
         if operation.verb is Verb.REMOVE:
             self._set.pop(name, None)
             self._removed.add(name)
@@ -183,3 +188,10 @@ class Draft:
             removed_properties=frozenset(self._removed & self._image.properties.keys()),
             tags=self._tags,
         )
+
+
+def _action(verb: Verb, *, is_there: bool) -> Action:
+    """Setting what is not there is creating it."""
+    if verb is Verb.REMOVE:
+        return Action.DELETE
+    return Action.UPDATE if is_there else Action.CREATE

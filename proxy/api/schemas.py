@@ -4,12 +4,13 @@ Shape and keys are Glance's: nova and the clients read `properties`, `enum` and 
 Source: glance/schema.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
 from proxy.api.config import ApiConfig
+from proxy.api.image_schema import CustomProperties
 from proxy.api.schema_properties import ADD_LOCATION, MEMBER, TASK, TASK_STUB, image_properties
 from proxy.errors import BadRequest
 
@@ -21,9 +22,13 @@ _MESSAGE_MAX = 500
 class Schemas:
     """The documents of one configuration, each built once, with the validators made of them."""
 
-    def __init__(self, config: ApiConfig) -> None:
-        properties = image_properties(config)
-        self.image: Document = _image(properties, additional=config.allow_additional_image_properties)
+    def __init__(self, config: ApiConfig, custom: CustomProperties | None = None) -> None:
+        custom = custom or CustomProperties()
+        self.custom = frozenset(custom.properties)
+        properties = {**image_properties(config), **custom.properties}
+        self.image: Document = _image(
+            properties, additional=config.allow_additional_image_properties, required=custom.required
+        )
         self.images: Document = _images(self.image)
         self.member: Document = {"name": "member", "properties": MEMBER}
         self.members: Document = _collection("members", self.member)
@@ -79,13 +84,14 @@ _IMAGE_LINKS = [
 ]
 
 
-def _image(properties: Document, *, additional: bool) -> Document:
-    return {
+def _image(properties: Document, *, additional: bool, required: Sequence[str]) -> Document:
+    document = {
         "name": "image",
         "properties": properties,
         "additionalProperties": {"type": "string"} if additional else False,
         "links": _IMAGE_LINKS,
     }
+    return {**document, "required": list(required)} if required else document
 
 
 def _images(image: Document) -> Document:

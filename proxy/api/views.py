@@ -3,7 +3,7 @@
 Source: glance/api/v2/images.py, ResponseSerializer.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -43,10 +43,14 @@ def image_view(
     show_locations: bool = False,
     show_direct_url: bool = False,
     rank: Callable[[Location], int] = lambda _: 0,
+    custom: Container[str] = (),
 ) -> dict[str, Any]:
-    """`rank` is the weight of a location's store: the heaviest gives the direct URL, of equals the first."""
+    """`rank` is the weight of a location's store: the heaviest gives the direct URL, of equals the first.
+
+    `custom` are the properties that the operator's schema describes: only those are shown as null.
+    """
     view: dict[str, Any] = {
-        name: "" if value is None else value
+        name: "" if value is None and name not in custom else value
         for name, value in image.properties.items()
         if name not in HIDDEN_PROPERTIES
     }

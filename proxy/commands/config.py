@@ -9,8 +9,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ByteSize, SecretStr
 
+from proxy import property_protections
+from proxy.api import image_schema
+from proxy.api.config import ApiConfig
+from proxy.api.image_schema import ImageSchemaBroken
 from proxy.config import Config
 from proxy.policy import Policy, PolicyFileBroken
+from proxy.property_protections import ProtectionFileBroken
 from upstream.registry import RegistryMisconfigured, open_registry
 from upstream.stores import HttpStoreConfig
 
@@ -24,14 +29,28 @@ def check(config: Config) -> list[str]:
     problems = [
         f"{key}: {file} cannot be read: {reason}" for key, file in _files(config) if (reason := _unreadable(file))
     ]
-    try:
-        Policy(config.api.policy_file)
-    except PolicyFileBroken as error:
-        problems += [f"api.policy_file: {error.path}: {problem}" for problem in error.problems]
+    problems += _problems_of_files(config.api)
     try:
         open_registry(config.registry)
     except RegistryMisconfigured as error:
         problems.append(str(error))
+    return problems
+
+
+def _problems_of_files(config: ApiConfig) -> list[str]:
+    problems, policy = [], Policy()
+    try:
+        policy = Policy(config.policy_file)
+    except PolicyFileBroken as error:
+        problems += [f"api.policy_file: {error.path}: {problem}" for problem in error.problems]
+    try:
+        property_protections.load(config.property_protection_file, config.property_protection_rule_format, policy)
+    except ProtectionFileBroken as error:
+        problems += [f"api.property_protection_file: {error.path}: {problem}" for problem in error.problems]
+    try:
+        image_schema.load(config.image_schema_file, config)
+    except ImageSchemaBroken as error:
+        problems += [f"api.image_schema_file: {error.path}: {problem}" for problem in error.problems]
     return problems
 
 

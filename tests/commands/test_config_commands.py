@@ -1,5 +1,7 @@
 """`glint config`, and how commands complain about their arguments."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,29 @@ def test_files_that_are_missing_and_kinds_that_are_not_there_are_told(tmp_path: 
     ]
     assert told[3].startswith(f"glint: api.policy_file: {tmp_path}/policy.yaml: ")
     assert told[4].startswith("glint: registry.kind: this Glint cannot open 'remote'")
+
+
+def test_every_file_of_the_api_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "protections.conf").write_text("[secret]\ncreate = admin\n")
+    (tmp_path / "schema.json").write_text('{"name": {"type": "string"}}')
+    result = glint(
+        *("config", "check", "--set", f"api.property_protection_file={tmp_path}/protections.conf"),
+        *("--set", f"api.image_schema_file={tmp_path}/schema.json"),
+    )
+    assert result.exit_code == 2
+    protections, schema = result.stderr.splitlines()
+    assert protections == f"glint: api.property_protection_file: {tmp_path}/protections.conf: [secret] lacks read"
+    assert schema.startswith(f"glint: api.image_schema_file: {tmp_path}/schema.json: name: an attribute of every image")
+
+
+@pytest.mark.parametrize("key", ["property_protection_file", "image_schema_file"])
+def test_serve_does_not_start_with_a_file_that_cannot_be_followed(tmp_path: Path, key: str) -> None:
+    """In a process of its own: what serves sets up logging for good."""
+    program = (sys.executable, "-P", "-c", "from proxy.cli import main; main()", "serve", "--config", str(SHIPPED))
+    settings = ("--set", f"api.{key}={tmp_path}/none", "--set", f"registry.url=sqlite:///{tmp_path}/registry.db")
+    ended = subprocess.run([*program, *settings], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert f"{tmp_path}/none: cannot be read: No such file or directory" in ended.stderr
 
 
 def test_show_is_a_configuration_that_means_the_same(tmp_path: Path) -> None:

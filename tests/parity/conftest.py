@@ -10,7 +10,7 @@ from tests.parity.keystone import tokens_from
 from tests.parity.model import Variant
 from tests.parity.origin import serve_origin
 from tests.parity.session import Session
-from tests.parity.variants import glint_for
+from tests.parity.variants import SETUPS, glint_for
 from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
 
@@ -28,7 +28,7 @@ def session_of(
         def opened(variant: Variant) -> Session:
             glint = glint_for(variant, tmp_path_factory.mktemp(f"parity-{variant}"), keystone, memcached)
             stack.enter_context(glint)
-            session = Session(url=glint.url, origin=origin, token=token)
+            session = Session(url=glint.url, origin=origin, token=token, new_image=SETUPS[variant].new_image)
             session.learn_projects()
             return session
 

@@ -39,6 +39,7 @@ class Pair:
         self, variant: Variant, folder: Path, stack: ExitStack, keystone: Keystone, memcached: Memcached
     ) -> None:
         self._stack, self._token = stack, tokens_from(keystone.url)
+        self._new_image = SETUPS[variant].new_image
         self._origin = stack.enter_context(serve_origin())
         glance_folder, glint_folder = folder / "glance", folder / "glint"
         for each in (glance_folder, glint_folder):
@@ -54,7 +55,7 @@ class Pair:
 
     def _started(self, server: Server, url: str) -> Session:
         self._stack.enter_context(server)
-        session = Session(url=url, origin=self._origin, token=self._token)
+        session = Session(url=url, origin=self._origin, token=self._token, new_image=self._new_image)
         session.learn_projects()
         return session
 

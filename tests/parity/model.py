@@ -8,7 +8,7 @@ from typing import Any, Literal
 Persona = Literal[
     "admin", "demo", "viewer", "alt", "service", "nova", "system", "domain", "unscoped", "anonymous", "stranger"
 ]
-Variant = Literal["default", "locations", "nocache", "remote"]
+Variant = Literal["default", "locations", "nocache", "remote", "roles", "policies", "required"]
 
 OCTETS: Mapping[str, str] = {"Content-Type": "application/octet-stream"}
 JSON: Mapping[str, str] = {"Content-Type": "application/json"}
@@ -23,8 +23,8 @@ class Step:
     """One request. `{name}` in path, headers and body stands for a value captured before, or for one of the run's own.
 
     The run's own: `{uniq}` (fresh for every case), `{uuid}`, `{UUID}` and `{hex}` (a fresh id in three forms),
-    `{origin}` (base URL of the HTTP origin), `{admin}`, `{demo}`, `{alt}` (project ids), `{url}` (base URL of the
-    server asked).
+    `{origin}` (base URL of the HTTP origin), `{admin}`, `{demo}`, `{alt}`, `{nova}` (project ids), `{url}` (base URL of
+    the server asked).
     The persona `stranger` sends a token that no Keystone issued, `anonymous` none; the others are in keystone.py.
     """
 

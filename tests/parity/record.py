@@ -11,6 +11,7 @@ from tests.parity.keystone import tokens_from
 from tests.parity.model import Variant
 from tests.parity.origin import serve_origin
 from tests.parity.session import Session
+from tests.parity.variants import SETUPS
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -31,7 +32,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="record this group alone")
     options = parser.parse_args()
     with serve_origin() as origin:
-        session = Session(url=options.url.rstrip("/"), origin=origin, token=tokens_from(options.keystone))
+        session = Session(
+            url=options.url.rstrip("/"),
+            origin=origin,
+            token=tokens_from(options.keystone),
+            new_image=SETUPS[options.variant].new_image,
+        )
         session.learn_projects()
         count = 0
         for group, cases in GROUPS.items():

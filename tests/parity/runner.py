@@ -10,6 +10,7 @@ from tests.parity.keystone import tokens_from
 from tests.parity.model import Case, Variant
 from tests.parity.origin import serve_origin
 from tests.parity.session import Session
+from tests.parity.variants import SETUPS
 
 
 def cases_of(variant: Variant) -> list[Case]:
@@ -31,7 +32,12 @@ def main() -> int:
     chosen = [case for case in cases_of(options.variant) if options.only in case.name]
     failed = 0
     with serve_origin() as origin:
-        session = Session(url=options.url.rstrip("/"), origin=origin, token=tokens_from(options.keystone))
+        session = Session(
+            url=options.url.rstrip("/"),
+            origin=origin,
+            token=tokens_from(options.keystone),
+            new_image=SETUPS[options.variant].new_image,
+        )
         session.learn_projects()
         for case in chosen:
             expected = Expected(case=case.name, recorded=recorded.get(case.name, []), differences=differences)

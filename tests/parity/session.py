@@ -35,15 +35,18 @@ class Session:
     url: str
     origin: str
     token: Callable[[str], str | None]
+    new_image: Mapping[str, Any] = field(default_factory=dict)
+    """What no new image may lack on this server."""
     projects: dict[str, str] = field(default_factory=dict)
 
     def learn_projects(self) -> None:
         """Find the project ids by what the server calls the owner of each persona's new image."""
-        personas: tuple[Persona, ...] = ("admin", "demo", "alt")
+        personas: tuple[Persona, ...] = ("admin", "demo", "alt", "nova")
+        body = json.dumps(dict(self.new_image)).encode()
         for persona in personas:
-            made = json.loads(self.ask(Step(persona=persona, method="POST", path="/v2/images", body=b"{}"), {}).body)
+            made = json.loads(self.ask(Step(persona=persona, method="POST", path="/v2/images", body=body), {}).body)
             self.projects[persona] = made["owner"]
-            self.ask(Step(persona=persona, method="DELETE", path=f"/v2/images/{made['id']}"), {})
+            self.ask(Step(persona="admin", method="DELETE", path=f"/v2/images/{made['id']}"), {})
 
     def run(self, case: Case, is_met: IsMet | None = None) -> list[dict[str, Any]]:
         """The normalised answer of every step. Images that were captured are deleted at the end.

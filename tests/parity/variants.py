@@ -1,11 +1,13 @@
 """The variants of the suite: how a Glance and a Glint that are to answer alike are set up. A new one is a row here."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.glint import LEFT_OUT, Glint
+from tests.parity import guards
 from tests.parity.model import Variant
 from tests.peers.glance import GlanceOptions
 from tests.peers.keystone import Keystone
@@ -17,13 +19,20 @@ DASHBOARD = "http://dashboard.example.org"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """`glint` are dotted keys of config.yaml, laid over those of every variant."""
+    """`glint` are dotted keys of config.yaml, laid over those of every variant. Both find the same files beside theirs.
+
+    `new_image` is what no new image may lack.
+    """
 
     glance: GlanceOptions = field(default_factory=GlanceOptions)
     glint: Mapping[str, Any] = field(default_factory=dict)
+    new_image: Mapping[str, Any] = field(default_factory=dict)
 
 
 _METHODS = "[DEFAULT]\nenabled_import_methods = [glance-direct,web-download,copy-image]\n"
+
+_PROTECTIONS, _SCHEMA, _POLICY = "property-protections.conf", "schema-image.json", "policy.yaml"
+_GUARDED = f"{_METHODS}property_protection_file = {_PROTECTIONS}\n"
 
 SETUPS: Mapping[Variant, Setup] = {
     "default": Setup(glance=GlanceOptions(settings=_METHODS)),
@@ -36,11 +45,42 @@ SETUPS: Mapping[Variant, Setup] = {
     "remote": Setup(
         glint={"api.import_methods": ["glance-direct", "web-download", "copy-image", "glance-download"]},
     ),
+    "roles": Setup(
+        glance=GlanceOptions(
+            settings=f"{_GUARDED}image_member_quota = 2\n",
+            files={_PROTECTIONS: guards.ROLES, _SCHEMA: json.dumps(guards.FLAT_SCHEMA)},
+        ),
+        glint={
+            "api.property_protection_file": _PROTECTIONS,
+            "api.image_schema_file": _SCHEMA,
+            "api.image_member_quota": 2,
+        },
+    ),
+    "policies": Setup(
+        glance=GlanceOptions(
+            settings=f"{_GUARDED}property_protection_rule_format = policies\nimage_member_quota = -1\n"
+            f"[oslo_policy]\npolicy_file = {_POLICY}\n",
+            files={_PROTECTIONS: guards.POLICIES, _POLICY: json.dumps(guards.RULES)},
+        ),
+        glint={
+            "api.property_protection_file": _PROTECTIONS,
+            "api.property_protection_rule_format": "policies",
+            "api.policy_file": _POLICY,
+            "api.image_member_quota": -1,
+        },
+    ),
+    "required": Setup(
+        glance=GlanceOptions(settings=_METHODS, files={_SCHEMA: json.dumps(guards.EXTENDED_SCHEMA)}),
+        glint={"api.image_schema_file": _SCHEMA},
+        new_image={"mission": "probe", "crew": "none"},
+    ),
 }
 
 
 def glint_for(variant: Variant, folder: Path, keystone: Keystone, memcached: Memcached) -> Glint:
     """A Glint, not started yet, with the stores of the Glance and a Keystone of the same users."""
+    for name, content in SETUPS[variant].glance.files.items():
+        (folder / name).write_text(content)
     glint = Glint(
         folder,
         {

@@ -11,6 +11,7 @@ from proxy.api.config import ApiConfig
 from proxy.api.patch import V20, V21, Draft, Operation, Verb
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, Forbidden, StateConflict, TooLarge, UnsupportedMediaType
+from proxy.property_protections import Action
 from upstream.registry import ImageChanges
 from upstream.types import Image, Status
 
@@ -20,10 +21,14 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 IMAGE = Image(id="i", created_at=NOW, updated_at=NOW, name="old", properties={"color": "red"}, tags=("a",))
 
 
+def anything(action: Action, name: str) -> bool:
+    return True
+
+
 def changed(
     *operations: dict[str, Any], image: Image = IMAGE, media_type: str = V21, admin: bool = False
 ) -> ImageChanges:
-    draft = Draft(image)
+    draft = Draft(image, anything)
     for operation in patch.parse(media_type, list(operations), SCHEMAS):
         draft.apply(operation, is_admin=admin)
     return draft.changes(CONFIG)
@@ -218,7 +223,7 @@ def test_no_pointer_breaks_the_decoder(pointer: str) -> None:
 @given(st.lists(st.tuples(st.sampled_from(list(Verb)), st.sampled_from(["color", "b", "c"]), st.text(max_size=3))))
 def test_a_draft_says_what_applying_to_a_dictionary_would(steps: list[tuple[Verb, str, str]]) -> None:
     """Against the model: a plain dictionary, on which steps that do not fit are left out."""
-    draft, model = Draft(IMAGE), dict(IMAGE.properties)
+    draft, model = Draft(IMAGE, anything), dict(IMAGE.properties)
     for verb, name, value in steps:
         operation = Operation(verb=verb, path=(name,), value=value)
         if verb is not Verb.ADD and name not in model:
