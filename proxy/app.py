@@ -11,7 +11,7 @@ from proxy.middleware.errors import errors
 from proxy.middleware.observe import observe
 from proxy.middleware.request_id import name_response, request_id
 from proxy.middleware.state import SERVICES, STATE
-from proxy.middleware.versions import versions
+from proxy.middleware.versions import tell_pages, versions
 from proxy.services import Services
 from upstream.types import Context
 
@@ -28,6 +28,7 @@ def build_app(services: Services) -> web.Application:
     app[SCHEMAS] = Schemas(services.config.api, services.custom_properties)
     app[TABLE] = RouteTable()
     app.on_response_prepare.append(name_response)
+    app.on_response_prepare.append(tell_pages)
     app.router.add_route("*", r"/{path:[\s\S]*}", dispatch, expect_handler=_expect_later)
     return app
 
@@ -37,7 +38,14 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
     state, services = request[STATE], request.app[SERVICES]
     route, parameters = request.app[TABLE].find(request.method, state.path)
     state.route = route
-    call = Call(request=request, context=state.context or Context(), services=services, parameters=parameters)
+    assert state.entrance is not None
+    call = Call(
+        request=request,
+        context=state.context or Context(),
+        services=services,
+        parameters=parameters,
+        entrance=state.entrance,
+    )
     if route.mutates and call.context.read_only:
         raise Forbidden("Read-only access")
     if route.no_body and call.has_body:

@@ -48,15 +48,36 @@ class KeystoneAuthentication:
     Identity headers such as X-Roles, which that middleware writes for Glance, are never read: nothing to spoof.
     """
 
-    def __init__(self, config: KeystoneConfig, keystone: Keystone, tokens: TokenCache, policy: Policy) -> None:
+    def __init__(
+        self,
+        config: KeystoneConfig,
+        keystone: Keystone,
+        tokens: TokenCache,
+        policy: Policy,
+        *,
+        allow_anonymous_access: bool = False,
+    ) -> None:
         self._keystone, self._tokens, self._policy = keystone, tokens, policy
         self._delays = config.delay_auth_decision
+        self._is_open = allow_anonymous_access and self._delays
         self._service_roles = frozenset(role.lower() for role in config.service_token_roles)
         self.challenge: str | None = f'Keystone uri="{config.www_authenticate_uri or config.auth_url}"'
         # What a remembered document says does not change, so it is read once; only the policy may change its answer.
         self._contexts: WeakKeyDictionary[TokenBody, tuple[int, Context]] = WeakKeyDictionary()
 
     async def authenticate(self, headers: Mapping[str, str], *, method: str, path: str, request_id: str) -> Context:
+        """Raises Unauthenticated, or with `allow_anonymous_access` lets anybody in to read what is open to all.
+
+        Raises Unavailable or Denied when Keystone cannot tell.
+        """
+        try:
+            return await self._authenticated(headers, method=method, path=path, request_id=request_id)
+        except Unauthenticated:
+            if not self._is_open:
+                raise
+            return Context(read_only=True, request_id=request_id)
+
+    async def _authenticated(self, headers: Mapping[str, str], *, method: str, path: str, request_id: str) -> Context:
         """Raises Unauthenticated; Unavailable or Denied when Keystone cannot tell.
 
         With `delay_auth_decision`, an outage of Keystone looks as it does in Glance (401), and a bad service token is

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from cache import CacheConfig, TokenCacheConfig
 from metrics import MetricsConfig
 from proxy.api.config import ApiConfig
+from proxy.api.cors import CorsConfig
 from upstream.identity import AuthConfig
 from upstream.registry import RegistryConfig
 from upstream.stores import StoresConfig
@@ -42,6 +43,7 @@ class ServerConfig(BaseModel, frozen=True, extra="forbid"):
     port: int = Field(default=9292, ge=0, le=65535)
     workers: int = Field(default=1, ge=0, le=128)  # 0: one per core
     public_endpoint: str | None = None
+    enable_proxy_headers_parsing: bool = False
     worker_self_reference_url: str | None = Field(default=None, max_length=255)
     tls: TlsConfig = TlsConfig()
     drain_s: float = Field(default=30.0, ge=0)
@@ -74,6 +76,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     stores: StoresConfig = StoresConfig()
     registry: RegistryConfig = RegistryConfig()
     api: ApiConfig = ApiConfig()
+    cors: CorsConfig = CorsConfig()
     notifications: NotificationsConfig = NotificationsConfig()
     logging: LoggingConfig = LoggingConfig()
 

@@ -129,7 +129,9 @@ async def _open_identity(
     section = config.auth.keystone
     keystone = await stack.enter_async_context(Keystone(section, instruments))
     limits = KeystoneLimits(section.limits, keystone, region=section.region_name)
-    authenticator = KeystoneAuthentication(section, keystone, tokens, policy)
+    authenticator = KeystoneAuthentication(
+        section, keystone, tokens, policy, allow_anonymous_access=config.auth.allow_anonymous_access
+    )
     glances = await stack.enter_async_context(open_glances(keystone))
     return authenticator, limits if config.api.use_keystone_limits else None, glances
 

@@ -204,7 +204,7 @@ class Glint(Server):
         return self.command("serve", "--config", self.config_path)
 
     def _answers(self) -> bool:
-        return _exchange(self.port, "GET", "/healthcheck", None, {}, 5).status == 200
+        return _exchange(self.port, "GET", "/healthcheck", None, {}, 5).status in {200, 503}
 
 
 def _exchange(

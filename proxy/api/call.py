@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
+from proxy.api.forwarding import Entrance
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, TooLarge
 from proxy.property_protections import Action
@@ -38,6 +39,7 @@ class Call:
     context: Context
     services: Services
     parameters: Mapping[str, str]
+    entrance: Entrance
 
     @property
     def schemas(self) -> Schemas:
@@ -61,15 +63,8 @@ class Call:
 
     @property
     def origin(self) -> str:
-        """The scheme and host by which the client reached us; our address if it named no host.
-
-        aiohttp would look up our name then, and block the loop.
-        """
-        host = self.request.headers.get(hdrs.HOST)
-        if not host:
-            address, port = self.request.get_extra_info("sockname", ("localhost", 0))[:2]  # none is left if it has left
-            host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-        return f"{self.request.scheme}://{host}"
+        """The scheme and host by which the client reached us."""
+        return self.entrance.origin
 
     @property
     def has_body(self) -> bool:

@@ -76,3 +76,4 @@ class ApiConfig(BaseModel, frozen=True, extra="forbid"):
     max_request_id_length: int = Field(default=64, ge=0, le=16384)
     json_body_max: ByteSize = Field(default=ByteSize(_MIB), gt=0)
     healthcheck_disable_file: Path | None = None
+    healthcheck_detailed: bool = False

@@ -20,9 +20,9 @@ async def choices(call: Call) -> web.StreamResponse:
 
 async def with_slash(call: Call) -> web.StreamResponse:
     """`/v2` means `/v2/`, where there is nothing either; clients that follow redirects rely on it being one."""
-    return web.Response(status=HTTPStatus.FOUND, headers={"Location": f"{call.origin}/v2/"})
+    return web.Response(status=HTTPStatus.FOUND, headers={"Location": f"{call.entrance.url}/v2/"})
 
 
 def _list(call: Call) -> dict[str, Any]:
     config = call.services.config
-    return version_list(config.server.public_endpoint or call.origin, with_cache=config.api.cache_api)
+    return version_list(config.server.public_endpoint or call.entrance.url, with_cache=config.api.cache_api)

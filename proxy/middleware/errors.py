@@ -9,6 +9,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from proxy.api.accept import preferred
 from proxy.errors import MethodNotAllowed, RangeNotSatisfiable, UnsupportedMediaType, status_of
 from proxy.middleware.state import SERVICES, STATE
 from upstream.errors import Unauthenticated, Unavailable
@@ -19,6 +20,7 @@ _TITLES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Request Entity Too Large",
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Request Range Not Satisfiable",
 }
+_KINDS = ("text/html", "application/json")
 _INTERNAL = "The server met an error that it did not expect. Its log has the details under the request id."
 _UNAUTHORIZED = "This needs a valid token in the header X-Auth-Token."
 
@@ -88,7 +90,7 @@ def error_response(request: web.Request, status: HTTPStatus, message: str) -> we
     """The form follows Accept: html or JSON, whichever is liked better, and plain text for who names neither."""
     title = _TITLES.get(status, status.phrase)
     line = f"{status.value} {title}"
-    kind = _kind(request.headers.get(hdrs.ACCEPT, ""))
+    kind = preferred(request.headers.get(hdrs.ACCEPT, ""), _KINDS) or "text/plain"
     if kind == "application/json":
         text = json.dumps({"message": f"{message}<br /><br />\n\n\n", "code": line, "title": title})
     elif kind == "text/html":
@@ -98,24 +100,3 @@ def error_response(request: web.Request, status: HTTPStatus, message: str) -> we
     body = text.encode("utf-8", "backslashreplace")
     charset = None if kind == "application/json" else "UTF-8"
     return web.Response(body=body, status=status, reason=title, content_type=kind, charset=charset)
-
-
-def _kind(accept: str) -> str:
-    """The better of the two rich forms by quality, html of equals; text if the client takes neither or says nothing."""
-    qualities = {kind: max((_quality(part, kind) for part in accept.split(",")), default=(0, 0.0)) for kind in _KINDS}
-    best = max(_KINDS, key=lambda kind: qualities[kind][1])
-    return best if qualities[best][1] > 0 else "text/plain"
-
-
-_KINDS = ("text/html", "application/json")
-
-
-def _quality(part: str, kind: str) -> tuple[int, float]:
-    """How closely one part of Accept names `kind`, and how much it is liked. The closest part decides."""
-    media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-    closeness = {"*/*": 1, f"{kind.partition('/')[0]}/*": 2, kind: 3}.get(media_range, 0)
-    quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
-    try:
-        return (closeness, float(quality) if closeness else 0.0)
-    except ValueError:
-        return (closeness, 0.0)

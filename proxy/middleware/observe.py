@@ -45,5 +45,5 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
             body_bytes=body_bytes,
             is_cut=is_cut,
             duration_s=round(took_s, 4),
-            remote=request.remote,
+            remote=state.entrance.client if state.entrance else request.remote,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from proxy.api.forwarding import Entrance
 from proxy.api.routes import Route
 from proxy.services import Services
 from upstream.types import Context
@@ -21,6 +22,7 @@ class State:
     parameters: Mapping[str, str] | None = None
     request_id: str = ""
     context: Context | None = None
+    entrance: Entrance | None = None
     started: web.StreamResponse | None = None
 
 

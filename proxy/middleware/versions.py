@@ -1,26 +1,28 @@
 """Finds the version of the API a request speaks, and with it the path in the route table."""
 
-import re
 from urllib.parse import unquote
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from proxy.api.negotiation import api_path
+from proxy.api.cors import response_headers
+from proxy.api.forwarding import Entrance, check_host, forwarded
+from proxy.api.negotiation import OPEN_PATHS, api_path
 from proxy.errors import BadRequest
 from proxy.middleware.state import SERVICES, STATE
-
-_HOST = re.compile(r"[A-Za-z0-9._~:\[\]%!$&'()*+,;=-]*")  # RFC 3986, section 3.2.2
 
 
 @web.middleware
 async def versions(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """OPTIONS is answered here, as by Glance's CORS filter when no origin is allowed: with nothing.
+    """OPTIONS is answered here, as by Glance's CORS filter: with nothing but what `tell_pages` adds.
 
     Raises BadRequest for a path that is not UTF-8, and for a host that is none: answers name it.
     """
-    if not _HOST.fullmatch(request.headers.get(hdrs.HOST, "")):
-        raise BadRequest("The header Host names no host.")
+    state, config = request[STATE], request.app[SERVICES].config
+    check_host(request.headers.get(hdrs.HOST, ""))
+    state.entrance = _entrance(request)
+    if config.server.enable_proxy_headers_parsing:
+        state.entrance = forwarded(state.entrance, request.headers)
     try:
         path = unquote(request.rel_url.raw_path, errors="strict")
         path.encode()
@@ -28,8 +30,24 @@ async def versions(request: web.Request, handler: Handler) -> web.StreamResponse
         raise BadRequest("The URL has characters that are not UTF-8.") from None
     if "\0" in path:
         raise BadRequest("The URL has a NUL character.")
-    if request.method == hdrs.METH_OPTIONS and path.startswith("/v2"):
+    state.path = api_path(path, request.headers.get(hdrs.ACCEPT, ""), with_cache=config.api.cache_api)
+    if request.method == hdrs.METH_OPTIONS and state.path not in OPEN_PATHS:
         return web.Response()
-    with_cache = request.app[SERVICES].config.api.cache_api
-    request[STATE].path = api_path(path, request.headers.get(hdrs.ACCEPT, ""), with_cache=with_cache)
     return await handler(request)
+
+
+def _entrance(request: web.Request) -> Entrance:
+    """As the client's own request says it. Where that names no host, our address: aiohttp would look up our name."""
+    host = request.headers.get(hdrs.HOST)
+    if not host:
+        address, port = request.get_extra_info("sockname", ("localhost", 0))[:2]  # none is left if the client has left
+        host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return Entrance(scheme=request.scheme, host=host, client=request.remote)
+
+
+async def tell_pages(request: web.Request, response: web.StreamResponse) -> None:
+    """A signal: what pages of other origins may do with the answer, whichever it is."""
+    state = request.get(STATE)
+    if state is None or state.path == "/healthcheck":
+        return
+    response.headers.update(response_headers(request.app[SERVICES].config.cors, request.method, request.headers))

@@ -10,6 +10,12 @@ from tests.parity.client import Answer
 
 HEADERS = (
     "accept-patch",
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
     "allow",
     "content-md5",
     "content-range",
@@ -35,12 +41,15 @@ _UNORDERED_RECORDS = frozenset({"resource_type_associations"})
 _EPOCHS = frozenset({"last_accessed", "last_modified"})
 """Times as seconds since 1970."""
 
+_OF_THE_PROCESS = frozenset({"now", "platform", "python_version", "gc", "threads", "greenthreads"})
+"""What a detailed health check tells of the process that answers."""
+
 _TEXT_BODY_BYTES_MAX = 64
 
 _WORDS = "<words>"
 """Stands for wording: that of errors and of schema descriptions is Glint's own, their place and form are not."""
 
-_FOLDED = {"description": _WORDS, "message": _WORDS, "user_id": "<user>"}
+_FOLDED = {"description": _WORDS, "details": _WORDS, "message": _WORDS, "user_id": "<user>"}
 """What stands for any text but an empty one under these keys."""
 
 _PLAIN_ERROR = re.compile(r"(\d{3} [^\n]+\n\n).*\S.*", re.DOTALL)
@@ -54,6 +63,7 @@ _PATTERNS = (
     (re.compile(r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|\+00:00)?"), "<time>"),
     (re.compile(r"file:///\S*?/(?=[^/\s]+$)"), "file:///<dir>/"),
     (re.compile(r"http://127\.0\.0\.1:\d+/v3/?"), "<keystone>"),
+    (re.compile(r"https://127\.0\.0\.1:\d+"), "https://<here>"),
 )
 
 
@@ -78,6 +88,8 @@ def fold_json(document: Any, known: Mapping[str, str], key: str = "") -> Any:
             return sorted(folded, key=lambda record: str(record.get("name")))
         return sorted(folded) if key in _UNORDERED and all(isinstance(item, str) for item in folded) else folded
     if isinstance(document, dict):
+        if document.get("detailed") is True:
+            document = {name: "<any>" if name in _OF_THE_PROCESS else value for name, value in document.items()}
         return {fold(name, known): fold_json(value, known, name) for name, value in document.items()}
     return document
 
@@ -107,7 +119,9 @@ def body_of(answer: Answer, known: Mapping[str, str]) -> Any:
             document["message"] = _WORDS
         return fold_json(document, known)
     if kind == "text/html":
-        return _HTML_ERROR.sub(rf"\1{_WORDS}", answer.body.decode()) if answer.status >= _FIRST_ERROR else _WORDS
+        is_page = b"<title>healthcheck status" in answer.body.lower()
+        is_error = answer.status >= _FIRST_ERROR and not is_page
+        return _HTML_ERROR.sub(rf"\1{_WORDS}", answer.body.decode()) if is_error else _WORDS
     if kind == "text/plain" and answer.status >= _FIRST_ERROR:
         return _PLAIN_ERROR.sub(rf"\1{_WORDS}", answer.body.decode())
     if kind.startswith("text/") or len(answer.body) <= _TEXT_BODY_BYTES_MAX:

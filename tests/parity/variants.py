@@ -33,13 +33,82 @@ _METHODS = "[DEFAULT]\nenabled_import_methods = [glance-direct,web-download,copy
 
 _PROTECTIONS, _SCHEMA, _POLICY = "property-protections.conf", "schema-image.json", "policy.yaml"
 _GUARDED = f"{_METHODS}property_protection_file = {_PROTECTIONS}\n"
+_PUBLIC = "https://images.example.org/image"
+_EDGE = """\
+allow_anonymous_access = true
+[oslo_middleware]
+enable_proxy_headers_parsing = true
+[healthcheck]
+detailed = true
+[cors]
+allowed_origin = *
+allow_credentials = false
+max_age = 0
+expose_headers =
+[paste_deploy]
+config_file = edge-paste.ini
+"""
+# Glance's own pipeline, but for the path of the file, which is relative to the folder that it runs in.
+_PASTE = """\
+[composite:glance-api-keystone+cachemanagement]
+paste.composite_factory = glance.api:root_app_factory
+/: api
+/healthcheck: healthcheck
+[composite:api]
+paste.composite_factory = glance.api:pipeline_factory
+keystone+cachemanagement = cors http_proxy_to_wsgi versionnegotiation authtoken context cache cachemanage rootapp
+[composite:rootapp]
+paste.composite_factory = glance.api:root_app_factory
+/: apiversions
+/v2: apiv2app
+[app:apiversions]
+paste.app_factory = glance.api.versions:create_resource
+[app:apiv2app]
+paste.app_factory = glance.api.v2.router:API.factory
+[app:healthcheck]
+paste.app_factory = oslo_middleware:Healthcheck.app_factory
+backends = disable_by_file
+disable_by_file_path = healthcheck_disable
+[filter:versionnegotiation]
+paste.filter_factory = glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory
+[filter:cache]
+paste.filter_factory = glance.api.middleware.cache:CacheFilter.factory
+[filter:cachemanage]
+paste.filter_factory = glance.api.middleware.cache_manage:CacheManageFilter.factory
+[filter:context]
+paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
+[filter:authtoken]
+paste.filter_factory = keystonemiddleware.auth_token:filter_factory
+delay_auth_decision = true
+[filter:cors]
+paste.filter_factory = oslo_middleware.cors:filter_factory
+oslo_config_project = glance
+oslo_config_program = glance-api
+[filter:http_proxy_to_wsgi]
+paste.filter_factory = oslo_middleware:HTTPProxyToWSGI.factory
+"""
 
 SETUPS: Mapping[Variant, Setup] = {
     "default": Setup(glance=GlanceOptions(settings=_METHODS)),
     "locations": Setup(glance=GlanceOptions(full=True, settings=_METHODS), glint={"api.show_multiple_locations": True}),
     "nocache": Setup(
-        glance=GlanceOptions(image_cache=False, settings=f"{_METHODS}image_cache_dir =\n"),
-        glint={"api.cache_api": False},
+        glance=GlanceOptions(image_cache=False, settings=f"{_METHODS}image_cache_dir =\npublic_endpoint = {_PUBLIC}\n"),
+        glint={"api.cache_api": False, "server.public_endpoint": _PUBLIC},
+    ),
+    "edge": Setup(
+        glance=GlanceOptions(
+            settings=f"{_METHODS}{_EDGE}", files={"edge-paste.ini": _PASTE, "healthcheck_disable": ""}
+        ),
+        glint={
+            "auth.allow_anonymous_access": True,
+            "server.enable_proxy_headers_parsing": True,
+            "api.healthcheck_detailed": True,
+            "api.healthcheck_disable_file": "healthcheck_disable",
+            "cors.allowed_origin": ["*"],
+            "cors.allow_credentials": False,
+            "cors.max_age": 0,
+            "cors.expose_headers": [],
+        },
     ),
     # With glance-download, as the usual settings of the peer have it.
     "remote": Setup(
@@ -95,8 +164,11 @@ def glint_for(variant: Variant, folder: Path, keystone: Keystone, memcached: Mem
             # As the recorded Glance has it: the origin of the tests is on a loopback address and a port of its own.
             "api.import_filter": {"allowed_hosts": ["127.0.0.1"], "allowed_ports": [], "denied_networks": []},
             "logging.level": "warning",
+            "cors.allowed_origin": [DASHBOARD],
             **SETUPS[variant].glint,
         },
     )
+    if disable_file := SETUPS[variant].glint.get("api.healthcheck_disable_file"):
+        (folder / disable_file).touch()
     glint.settings["server.worker_self_reference_url"] = glint.url
     return glint

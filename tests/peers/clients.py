@@ -77,14 +77,14 @@ class Clients:
         """Run `script` where openstacksdk and glanceclient can be imported."""
         return await self._start(env, ["python", "-c", script, *map(str, arguments)], stdin)
 
-    def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         path = f"{self.bin_dir}:/usr/local/bin:/usr/bin:/bin"
         return {"PATH": path, "HOME": str(self.home), "LC_ALL": "C.UTF-8", "COLUMNS": "200", **env}
 
     def _run(self, env: Mapping[str, str], command: list[str], stdin: bytes) -> Finished:
         with subprocess.Popen(
             [self.bin_dir / command[0], *command[1:]],
-            env=self._environment(env),
+            env=self.environment(env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -105,7 +105,7 @@ class Clients:
         process = await asyncio.create_subprocess_exec(
             self.bin_dir / command[0],
             *command[1:],
-            env=self._environment(env),
+            env=self.environment(env),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

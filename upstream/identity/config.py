@@ -66,6 +66,7 @@ class AuthConfig(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=Tr
     """The `auth:` section. With `kind: keystone`, auth_url, username and password must be there."""
 
     kind: Literal["none", "keystone"] = "none"
+    allow_anonymous_access: bool = False
     keystone: KeystoneConfig = Field(default_factory=KeystoneConfig, validate_default=True)
 
     @field_validator("keystone", mode="before")

@@ -10,6 +10,7 @@ from tests.parity.cases import (
     data,
     discovery,
     formats,
+    edge,
     http_edge,
     importing,
     listing,
@@ -61,4 +62,5 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "protections": protections.CASES,
     "custom_properties": custom_properties.CASES,
     "policy_files": policy_files.CASES,
+    "edge": edge.CASES,
 }
