@@ -119,7 +119,6 @@ def test_what_there_is_is_told(cloud: Cloud) -> None:
     assert {"id", "name", "disk_format", "os_hidden"} <= attributes
     assert "import-methods" in cloud.table("import-info")
     assert "second" in cloud.table("stores-info")["stores"]
-    assert "images2" in cloud.table("stores-info --detail", by="admin")["stores"]
     assert cloud.get("/v2/info/usage", by="demo") == {"usage": {}}
     assert cloud.glance("usage").stderr == ""
 
