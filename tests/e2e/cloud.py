@@ -91,4 +91,11 @@ class Cloud:
 def rows(text: str) -> list[list[str]]:
     """The cells of a table that a client has drawn, without its head."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in re.split(r" \| ", line.strip("|"))] for line in lines[1:]]
+    found: list[list[str]] = []
+    for line in lines[1:]:
+        cells = [cell.strip() for cell in re.split(r" \| ", line.strip("|"))]
+        if cells[0] or not found:
+            found.append(cells)
+        else:  # it goes on with the row before, which was too long
+            found[-1] = [f"{before} {more}".strip() for before, more in zip(found[-1], cells, strict=True)]
+    return found
