@@ -12,6 +12,7 @@ import pytest
 
 from tests.clients import Cut, download, fast_digest
 from tests.content import MIB, Content, Noise
+from tests.descriptors import links_of
 from tests.glint import Glint
 from tests.origin import Fault, Gate, Origin
 
@@ -74,7 +75,7 @@ def filler_of(glint: Glint) -> int:
 
 def clients_of(glint: Glint, pid: int) -> int:
     """How many connections at Glint's port a process has accepted."""
-    sockets = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    sockets = set(links_of(pid))
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     mine = [row for row in rows if row[1].endswith(f":{glint.port:04X}") and row[3] == _ESTABLISHED]
     return sum(f"socket:[{row[9]}]" in sockets for row in mine)

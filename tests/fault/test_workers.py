@@ -15,6 +15,7 @@ import xxhash
 
 from tests.clients import Cut, fast_digest
 from tests.content import MIB, Noise
+from tests.descriptors import links_of
 from tests.glint import Glint
 from tests.peers.ports import is_free
 
@@ -351,7 +352,7 @@ def is_alive(pid: int) -> bool:
 
 
 def sockets_of(pid: int) -> set[str]:
-    links = (str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
+    links = links_of(pid)
     return {link for link in links if link.startswith("socket:")}
 
 
