@@ -105,6 +105,8 @@ async def update(call: Call) -> web.StreamResponse:
 
 
 def _enforce_change(call: Call, image: Image, operation: patch.Operation) -> None:
+    if operation.name == "owner" and operation.verb is patch.Verb.REPLACE and not call.context.is_admin:
+        raise Forbidden(patch.OWNER_IS_FOR_ADMINS)  # before the policy could say that there is no such image
     if operation.name == "visibility" and operation.verb is not patch.Verb.REMOVE:
         access.enforce_visibility(call, operation.value, image_target(image))
     access.enforce(call, "modify_image", image)

@@ -24,6 +24,7 @@ V20 = "application/openstack-images-v2.0-json-patch"
 V21 = "application/openstack-images-v2.1-json-patch"
 MEDIA_TYPES = (V20, V21)
 LOCATIONS = "locations"
+OWNER_IS_FOR_ADMINS = "Owner can't be updated by non admin."
 
 
 class Verb(StrEnum):
@@ -147,7 +148,7 @@ class Draft:
         if operation.verb is Verb.REMOVE:
             raise Forbidden(f"Property {name} may not be removed.")
         if name == "owner" and not is_admin:
-            raise Forbidden("Owner can't be updated by non admin.")
+            raise Forbidden(OWNER_IS_FOR_ADMINS)
         if operation.verb is Verb.ADD and operation.is_v20:
             raise StateConflict(f"Property {name} already present.")
         if name in {"disk_format", "container_format"} and self._image.status not in {Status.QUEUED, Status.IMPORTING}:
