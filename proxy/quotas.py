@@ -81,6 +81,12 @@ class Quotas:
         if self._limits is not None:
             most = await self._limit(context, SIZE_TOTAL)
             return None if most is None else StorageLimit(context.project_id, most, _MIB)
+        return self.registering(context)
+
+    def registering(self, context: Context) -> StorageLimit | None:
+        """As `storage`, for data that lie elsewhere already: of those no unified limit speaks."""
+        if self._limits is not None:
+            return None
         quota = self._config.user_storage_quota
         return StorageLimit(context.project_id, quota, 1) if quota > 0 else None
 

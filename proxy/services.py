@@ -8,7 +8,7 @@ from functools import partial
 
 from cache import ImageCache, Prewarmer, Queue, TokenCache
 from metrics import Instruments, watch_loop_lag
-from proxy import imports, property_protections, task_imports
+from proxy import imports, location_imports, property_protections, task_imports
 from proxy.api import image_schema
 from proxy.api.config import ApiConfig
 from proxy.api.image_schema import CustomProperties
@@ -48,6 +48,7 @@ class Services:
     staging: Staging
     importer: Importer
     tasks: TaskRunner
+    location_imports: location_imports.Tools
 
 
 @asynccontextmanager
@@ -94,6 +95,9 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         )
         tasks.makers[imports.TASK_TYPE] = importer.recovered
         tasks.makers[task_imports.TASK_TYPE] = lambda task: TaskImport(importer, task, GLINT, None)
+        importing = location_imports.Tools(registry, stores, cache, config.api)
+        stack.push_async_callback(importing.close)
+        tasks.makers[location_imports.KIND] = importing.recovered
         await stack.enter_async_context(tasks)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())
         for watch in (policy.watch(), watch_loop_lag(instruments), importer.clean_staging()):
@@ -114,6 +118,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             staging=staging,
             importer=importer,
             tasks=tasks,
+            location_imports=importing,
         )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl
@@ -54,7 +54,9 @@ class Call:
         return self.seen(await self.services.registry.images.get(self.context, self.image_id))
 
     def seen(self, image: Image) -> Image:
-        """What the caller may read of an image."""
+        """What the caller may read of an image, its locations each with its store, the heaviest first."""
+        named = self.services.stores.named(image.locations)
+        image = image if named is image.locations else replace(image, locations=named)
         return self.services.protections.seen(image, self.context)
 
     def may(self, action: Action, name: str) -> bool:

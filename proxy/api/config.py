@@ -51,6 +51,8 @@ class ApiConfig(BaseModel, frozen=True, extra="forbid"):
     image_size_cap: ByteSize = Field(default=ByteSize(1024 * 1024 * _MIB), gt=0)
     user_storage_quota: Annotated[int, BeforeValidator(_storage_bytes)] = Field(default=0, ge=0)  # bytes of a project
     use_keystone_limits: bool = False
+    do_secure_hash: bool = True
+    http_retries: int = Field(default=3, ge=1)
     image_member_quota: int = 128
     image_property_quota: int = 128
     image_tag_quota: int = 128

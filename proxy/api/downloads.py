@@ -113,11 +113,11 @@ def source_of(services: Services, image: Image, preferred: Sequence[str] = ()) -
 
 def _preferred_stores(call: Call, image: Image) -> tuple[str, ...]:
     """Those of `?prefer=a,b`. Raises BadRequest if one of them is none, Forbidden."""
-    named = call.request.query.get("prefer")
-    if not named:
+    named = call.request.query.get("prefer", "")
+    preferred = tuple(store for name in named.split(",") if (store := name.strip()))
+    if not preferred:
         return ()
     access.enforce(call, "download_from_store", image)
-    preferred = tuple(name.strip() for name in named.split(","))
     known = [info.id for info in call.services.stores.infos()]
     if not set(preferred) <= set(known):
         raise BadRequest(f"One of the stores in prefer={named} is not configured; there are {', '.join(known)}.")

@@ -24,6 +24,7 @@ async def upload(call: Call) -> web.StreamResponse:
     image = await call.image()
     access.enforce(call, "upload_image", image)
     _check_can_save(image)
+    _check_takes_data(call, store)
     saving = ImageChanges(columns={"status": Status.SAVING})
     image = await call.services.registry.images.update(
         call.context,
@@ -50,21 +51,26 @@ def announced_bytes(call: Call) -> int | None:
     if announced is None:
         return call.request.content_length or None
     try:
-        return int(announced)
+        return int(announced) or None
     except ValueError:
         raise BadRequest(f"Invalid image size in the header {_SIZE_HEADER}: {announced[:40]!r}.") from None
 
 
 def _store(call: Call) -> str | None:
-    """The store that the data go to, None for the default. Raises BadRequest, and Gone if it takes none."""
+    """The store that the data go to, None for the default. Raises BadRequest."""
     named = call.request.headers.get(_STORE_HEADER)
-    infos = {info.id: info for info in call.services.stores.infos()}
-    if named is not None and named not in infos:
-        raise BadRequest(f"There is no store {named!r}; there are {', '.join(infos)}.")
-    chosen = infos.get(named) if named is not None else next((one for one in infos.values() if one.is_default), None)
+    known = [info.id for info in call.services.stores.infos()]
+    if named is not None and named not in known:
+        raise BadRequest(f"There is no store {named!r}; there are {', '.join(known)}.")
+    return named
+
+
+def _check_takes_data(call: Call, named: str | None) -> None:
+    """Raises Gone if the store takes none."""
+    infos = call.services.stores.infos()
+    chosen = next((info for info in infos if (info.is_default if named is None else info.id == named)), None)
     if chosen is None or chosen.is_read_only:
         raise Gone("Adding images to this store is disabled.")
-    return named
 
 
 def _check_can_save(image: Image) -> None:

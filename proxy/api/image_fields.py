@@ -76,7 +76,7 @@ def new_image(
         if name not in SETTABLE and name not in _IGNORED_WHEN_NEW and name != "id"
     }
     check_property_quota(properties, config)
-    check_tag_quota(values.get("tags", ()), config)
+    check_tag_quota(body.get("tags", ()), config)
     return Image(
         id=body.get("id", image_id),
         created_at=now,
@@ -154,6 +154,7 @@ def check_property_quota(properties: Collection[str], config: ApiConfig) -> None
 
 
 def check_tag_quota(tags: Collection[str], config: ApiConfig) -> None:
+    """As they were sent: one that is named twice counts twice."""
     _check_quota("image tags", len(tags), config.image_tag_quota)
 
 

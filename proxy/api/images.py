@@ -15,7 +15,7 @@ from proxy.api import access, filters, image_fields, location_changes, patch, vi
 from proxy.api.call import Call, empty_response, json_response
 from proxy.errors import Forbidden
 from proxy.policy import image_target
-from upstream.errors import DataNotFound, Denied, Invalid, NotFound, NotSupported, UpstreamError
+from upstream.errors import DataNotFound, Denied, Invalid, NotFound, NotSupported
 from upstream.registry import ImageQuery
 from upstream.types import Image, Location, Status
 
@@ -99,7 +99,9 @@ async def update(call: Call) -> web.StreamResponse:
             _enforce_change(call, image, operation)
             draft.apply(operation, is_admin=call.context.is_admin)
     changes, from_status = places.merged(draft.changes(call.services.config.api))
-    image = await call.services.registry.images.update(call.context, image.id, changes, from_status=from_status)
+    image = await call.services.registry.images.update(
+        call.context, image.id, changes, from_status=from_status, ceiling=places.ceiling()
+    )
     await places.forget_removed()
     return json_response(view(call, image))
 
@@ -161,14 +163,6 @@ def view(call: Call, image: Image) -> dict[str, Any]:
         call.seen(image),
         show_locations=config.show_multiple_locations,
         show_direct_url=config.show_image_direct_url,
-        rank=lambda location: _weight(call, location),
+        rank=call.services.stores.weight,
         custom=call.schemas.custom,
     )
-
-
-def _weight(call: Call, location: Location) -> int:
-    stores = call.services.stores
-    try:
-        return call.services.config.stores.backends[stores.of(location)].weight
-    except UpstreamError:
-        return 0

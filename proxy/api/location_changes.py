@@ -15,7 +15,7 @@ from proxy.api.patch import Operation, Verb
 from proxy.api.validation_data import taken_over
 from proxy.errors import BadRequest, Forbidden, StateConflict
 from upstream.errors import DataNotFound, Denied, Invalid, NotSupported, Unavailable, UpstreamError
-from upstream.registry import ImageChanges
+from upstream.registry import Ceiling, ImageChanges
 from upstream.stores import check_external
 from upstream.types import Image, Location, Status
 
@@ -30,6 +30,8 @@ async def checked_location(call: Call, url: str, metadata: Mapping[str, Any]) ->
     The store goes by the URL alone, whatever the client says of it. Raises BadRequest, also for a server that does
     not answer: which server is asked was the client's choice.
     """
+    if not _is_metadata(metadata):
+        raise BadRequest("Invalid location: its metadata may have strings, lists and objects only.")
     try:
         check_external(url)
         location = Location(url=url)
@@ -40,6 +42,13 @@ async def checked_location(call: Call, url: str, metadata: Mapping[str, Any]) ->
     if size_bytes <= 0:
         raise BadRequest("Invalid location: there are no data.")
     return location, size_bytes
+
+
+def _is_metadata(value: object) -> bool:
+    """Source: glance_store, check_location_metadata."""
+    if isinstance(value, Mapping):
+        return all(_is_metadata(inner) for inner in value.values())
+    return all(_is_metadata(inner) for inner in value) if isinstance(value, list) else isinstance(value, str)
 
 
 def check_can_leave_queue(image: Image) -> None:
@@ -59,7 +68,7 @@ class LocationDraft:
         self._locations = list(image.locations)
         self._removed: list[Location] = []
         self._columns: dict[str, Any] = {}
-        self._is_touched = False
+        self._is_touched = self._is_grown = False
 
     async def apply(self, operation: Operation) -> None:
         """Raises Forbidden, StateConflict, BadRequest, TooLarge, NotFound."""
@@ -78,6 +87,12 @@ class LocationDraft:
             return changes, ()
         columns = {**changes.columns, **self._columns}
         return replace(changes, columns=columns, locations=tuple(self._locations)), (self._image.status,)
+
+    def ceiling(self) -> Ceiling | None:
+        """What the project may have beside this image, which now takes its size in each of its locations."""
+        limit = self._call.services.quotas.registering(self._call.context) if self._is_grown else None
+        size_bytes = self._columns.get("size", self._image.size_bytes) or 0
+        return None if limit is None else limit.ceiling(size_bytes * len(self._locations))
 
     async def forget_removed(self) -> None:
         """Delete the data of removed locations; the registry no longer knows them, so failing loses nothing."""
@@ -117,8 +132,9 @@ class LocationDraft:
         if known and sorted(value["url"] for value in values) != sorted(location.url for location in self._locations):
             raise BadRequest("Locations that are there can only get other metadata: add and remove them one by one.")
         if known:
+            # As new rows, since the order of the rows is that of the list.
             self._locations = [
-                replace(known[value["url"]], metadata=_kept_store(known[value["url"]], value["metadata"]))
+                replace(known[value["url"]], id=None, metadata=_kept_store(known[value["url"]], value["metadata"]))
                 for value in values
             ]
             return
@@ -143,6 +159,7 @@ class LocationDraft:
 
     def _activate(self, columns: Mapping[str, str], size_bytes: int) -> None:
         """A queued image becomes active with its first location."""
+        self._is_grown = True
         if not self._image.size_bytes:
             self._columns["size"] = size_bytes
         if self._status is Status.QUEUED:

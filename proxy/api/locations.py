@@ -1,24 +1,20 @@
 """Locations of an image by the API made for other services: POST adds one, GET lists them."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import web
 
-from proxy.api import access, views
+from proxy.api import access, image_fields, views
 from proxy.api.call import Call, empty_response, json_response
 from proxy.api.location_changes import check_can_leave_queue, checked_location
 from proxy.api.validation_data import NOTHING, check_stated
 from proxy.errors import Forbidden, StateConflict
-from upstream.registry import ImageChanges
-from upstream.types import Image, Status
+from proxy.location_imports import Asked, LocationImport
+from upstream.types import Status
 
 
 async def add(call: Call) -> web.StreamResponse:
-    """Make a queued image active with data that lie elsewhere. What the client states of them is taken over.
-
-    Stated digests are not compared with the data here: whoever fills the cache from this location compares them.
-    """
+    """Give a queued image data that lie elsewhere. That they are what the client states is proved after the answer."""
     body = await call.json()
     call.schemas.check_add_location(body)
     stated = body.get("validation_data") or NOTHING
@@ -29,17 +25,19 @@ async def add(call: Call) -> web.StreamResponse:
     _check_scheme(call, body["url"])
     check_stated(stated)
     check_can_leave_queue(image)
-    await _activate(call, image, body["url"], stated)
-    return empty_response(HTTPStatus.ACCEPTED)
-
-
-async def _activate(call: Call, image: Image, url: str, stated: Mapping[str, str]) -> None:
-    location, size_bytes = await checked_location(call, url, {})
-    changes = ImageChanges(
-        columns={**stated, "status": Status.ACTIVE, "size": size_bytes},
-        locations=(*image.locations, location),
+    image_fields.check_location_quota(len(image.locations) + 1, call.services.config.api)
+    location, size_bytes = await checked_location(call, body["url"], {})
+    limit = call.services.quotas.registering(call.context)
+    asked = Asked(
+        context=call.context,
+        image=image,
+        location=location,
+        size_bytes=size_bytes,
+        stated=stated,
+        ceiling=None if limit is None else limit.ceiling(size_bytes * (len(image.locations) + 1)),
     )
-    await call.services.registry.images.update(call.context, image.id, changes, from_status=(Status.QUEUED,))
+    await call.services.tasks.start(LocationImport.new(call.services.location_imports, asked))
+    return empty_response(HTTPStatus.ACCEPTED)
 
 
 def _check_scheme(call: Call, url: str) -> None:

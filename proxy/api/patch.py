@@ -155,7 +155,7 @@ class Draft:
             raise Forbidden(f"Attribute {name} can be only replaced for a queued image.")
         value = image_fields.column_value(name, operation.value)
         if name == "tags":
-            self._tags = value
+            self._tags = operation.value
         else:
             self._columns[name] = value
 

@@ -66,9 +66,9 @@ def image_view(
     view["self"] = image_path(image.id)
     view["file"] = f"{image_path(image.id)}/file"
     view["schema"] = "/v2/schemas/image"
-    by_weight = sorted(image.locations, key=rank, reverse=True)  # stable, also in reverse
-    if stores := [location.store for location in by_weight if location.store]:
-        view["stores"] = ",".join(stores)
+    stores = [location.metadata.get("store") for location in image.locations]
+    if named := [store for store in stores if store and isinstance(store, str)]:
+        view["stores"] = ",".join(named)
     return view
 
 

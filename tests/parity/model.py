@@ -8,7 +8,19 @@ from typing import Any, Literal
 Persona = Literal[
     "admin", "demo", "viewer", "alt", "service", "nova", "system", "domain", "unscoped", "anonymous", "stranger"
 ]
-Variant = Literal["default", "locations", "nocache", "edge", "remote", "roles", "policies", "required"]
+Variant = Literal[
+    "default",
+    "locations",
+    "nocache",
+    "edge",
+    "remote",
+    "roles",
+    "policies",
+    "required",
+    "quotas",
+    "limits",
+    "unhashed",
+]
 
 OCTETS: Mapping[str, str] = {"Content-Type": "application/octet-stream"}
 JSON: Mapping[str, str] = {"Content-Type": "application/json"}

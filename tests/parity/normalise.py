@@ -79,6 +79,8 @@ def fold(text: str, known: Mapping[str, str]) -> str:
 def fold_json(document: Any, known: Mapping[str, str], key: str = "") -> Any:
     """Fold every string of a JSON document and sort the lists that have no order."""
     if isinstance(document, str):
+        if key == "data_dir":
+            return f"<dir>/{document.rpartition('/')[2]}"
         return _FOLDED[key] if key in _FOLDED and document else fold(document, known)
     if isinstance(document, float) and key in _EPOCHS:
         return "<epoch>"

@@ -87,6 +87,23 @@ oslo_config_program = glance-api
 [filter:http_proxy_to_wsgi]
 paste.filter_factory = oslo_middleware:HTTPProxyToWSGI.factory
 """
+_QUOTAS: Mapping[str, Any] = {
+    "show_multiple_locations": True,
+    "user_storage_quota": "300KB",
+    "image_size_cap": 150_000,
+    "image_property_quota": 2,
+    "image_tag_quota": 2,
+    "image_member_quota": 2,
+    "image_location_quota": 2,
+}
+_LIMITS: Mapping[str, int] = {
+    "image_size_total": 2,
+    "image_stage_total": 1,
+    "image_count_total": 4,
+    "image_count_uploading": 1,
+}
+LIMITED = "image-parity"
+"""Type of the service whose limits that Glint obeys: those of the image service are for other tests."""
 
 SETUPS: Mapping[Variant, Setup] = {
     "default": Setup(glance=GlanceOptions(settings=_METHODS)),
@@ -143,6 +160,18 @@ SETUPS: Mapping[Variant, Setup] = {
         glint={"api.image_schema_file": _SCHEMA},
         new_image={"mission": "probe", "crew": "none"},
     ),
+    "quotas": Setup(
+        glance=GlanceOptions(settings=_METHODS + "".join(f"{name} = {value}\n" for name, value in _QUOTAS.items())),
+        glint={f"api.{name}": value for name, value in _QUOTAS.items()},
+    ),
+    "limits": Setup(
+        glance=GlanceOptions(unified_limits=True, limits=_LIMITS, settings=_METHODS),
+        glint={"api.use_keystone_limits": True, "auth.keystone.limits.service_type": LIMITED},
+    ),
+    "unhashed": Setup(
+        glance=GlanceOptions(secure_hash=False, settings=_METHODS),
+        glint={"api.do_secure_hash": False},
+    ),
 }
 
 
@@ -150,12 +179,16 @@ def glint_for(variant: Variant, folder: Path, keystone: Keystone, memcached: Mem
     """A Glint, not started yet, with the stores of the Glance and a Keystone of the same users."""
     for name, content in SETUPS[variant].glance.files.items():
         (folder / name).write_text(content)
+    if "auth.keystone.limits.service_type" in SETUPS[variant].glint:
+        service = keystone.api.set_endpoint("parity", LIMITED, "http://127.0.0.1:1")
+        keystone.api.register_limits(service, _LIMITS)
     glint = Glint(
         folder,
         {
             "auth.kind": "keystone",
             "auth.keystone": {"auth_url": keystone.url, "username": "glance", "password": "secret"},
             "token_cache": {"memcached_servers": [memcached.address], "secret_key": "parity"},
+            "api.do_secure_hash": True,
             "stores.default": "file",
             "stores.backends": LEFT_OUT,  # what follows is all of them, in this order
             "stores.backends.file": {"kind": "file", "dir": "images", "weight": 100},

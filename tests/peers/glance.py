@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.peers.environments import ensure_environment
-from tests.peers.identity_api import PASSWORD, REGION
+from tests.peers.identity_api import LIMITS, PASSWORD, REGION
 from tests.peers.keystone import Keystone
 from tests.peers.mariadb import MariaDB
 from tests.peers.memcached import Memcached
@@ -36,7 +36,7 @@ enabled_import_methods = [glance-direct,web-download,copy-image,glance-download]
 enabled_backends = file:file,second:file,web:http
 node_staging_uri = file://{directory}/staging
 show_multiple_locations = {full}
-use_keystone_limits = {full}
+use_keystone_limits = {limited}
 do_secure_hash = {secure_hash}
 [image_format]
 require_image_format_match = {strict}
@@ -88,6 +88,9 @@ class GlanceOptions:
     image_cache: bool = True
     secure_hash: bool = True
     metadefs: bool = False
+    limits: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(LIMITS, LIMIT_DEFAULT))
+    """Registered with Keystone where `unified_limits` count, which `full` includes."""
+    unified_limits: bool = False
     processes: int = 2
     threads: int = 8
     settings: str = ""
@@ -100,7 +103,7 @@ class Glance(Server):
     """A Glance with two file stores and an http store. Its own process is uWSGI; `close` ends nginx and database too.
 
     `url` is nginx, `bare_url` uWSGI itself. It leaves Keystone's catalogue alone: use `Keystone.set_image_endpoint`, or
-    clients with `openrc(..., image_url=)`. Not so with `full`, as unified limits belong to a service of the catalogue.
+    clients with `openrc(..., image_url=)`. Not so with unified limits, as they belong to a service of the catalogue.
     """
 
     def __init__(
@@ -125,9 +128,9 @@ class Glance(Server):
             super().start()
             if not self.front.is_running:
                 self.front.start()
-            if self.options.full:
+            if self.options.full or self.options.unified_limits:
                 service = self.keystone.api.set_endpoint("glance", "image", self.url)
-                self.keystone.api.register_limits(service, LIMIT_DEFAULT)
+                self.keystone.api.register_limits(service, self.options.limits)
 
     def close(self) -> None:
         with self._lock:
@@ -160,6 +163,7 @@ class Glance(Server):
             full=full,
             strict=not full,
             secure_hash=options.secure_hash,
+            limited=full or options.unified_limits,
             database=self.database.url,
             keystone=self.keystone.url,
             auth=AUTH.format(keystone=self.keystone.url, password=PASSWORD),

@@ -111,14 +111,18 @@ class IdentityApi:
                 self.create("endpoint", token, **fields)
         return service
 
-    def register_limits(self, service: str, default: int) -> None:
+    def register_limits(self, service: str, limits: Mapping[str, int]) -> None:
         """Unified limits for the image service, and the system role by which user glance reads them."""
         token = self.token("admin", "admin", PASSWORD)
         user, role = self.ids("users", token)["glance"], self.ids("roles", token)["reader"]
         self.call("PUT", f"/system/users/{user}/roles/{role}", token=token)
         rows = self.call("GET", f"/registered_limits?service_id={service}", token=token)[1]["registered_limits"]
-        fields = {"service_id": service, "region_id": REGION, "default_limit": default}
-        have = {row["resource_name"] for row in rows}
-        missing = [fields | {"resource_name": name} for name in LIMITS if name not in have]
-        if missing:
-            self.call("POST", "/registered_limits", {"registered_limits": missing}, token=token)
+        known = {row["resource_name"]: row["id"] for row in rows}
+        fields = {"service_id": service, "region_id": REGION}
+        for name, default in limits.items():
+            values = fields | {"resource_name": name, "default_limit": default}
+            if name in known:
+                body = {"registered_limit": {"default_limit": default}}
+                self.call("PATCH", f"/registered_limits/{known[name]}", body, token=token)
+            else:
+                self.call("POST", "/registered_limits", {"registered_limits": [values]}, token=token)

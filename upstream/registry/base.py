@@ -169,6 +169,11 @@ class Tags(Protocol):
         """Raises NotFound for the image and for the tag."""
 
 
+class Locations(Protocol):
+    async def settle(self, image_id: str, location_id: int, status: Status) -> None:
+        """What becomes of a location that is `pending_delete`: it is deleted, or active as before. Raises NotFound."""
+
+
 class Usage(Protocol):
     async def of(self, project_id: str | None, *, without_image: str | None = None) -> ProjectUsage:
         """What the project has; for None, what belongs to nobody. `without_image` is left out of `stored_bytes`."""
@@ -255,6 +260,9 @@ class Registry(Protocol):
 
     @property
     def tags(self) -> Tags: ...
+
+    @property
+    def locations(self) -> Locations: ...
 
     @property
     def usage(self) -> Usage: ...

@@ -18,7 +18,7 @@ from upstream.types import Location
 
 log = structlog.get_logger()
 
-_READ_BYTES = 1024 * 1024
+READ_BYTES = 1024 * 1024
 _GATHER_BYTES = 1024 * 1024  # small chunks are written together: a call into the pool costs as much as 100 KiB
 _GATHER_CHUNKS = 512  # a writev takes at most 1024
 _P = ParamSpec("_P")
@@ -65,7 +65,7 @@ class FileStore:
 
     async def _chunks(self, whole: Whole, at: int, end: int) -> AsyncGenerator[bytes]:
         while at < end:
-            chunk = await self._run(whole.read, at, min(_READ_BYTES, end - at))
+            chunk = await self._run(whole.read, at, min(READ_BYTES, end - at))
             if not chunk:
                 raise WrongLength(end, at)
             at += len(chunk)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,7 +12,7 @@ from metrics import Instruments
 from upstream.errors import DataNotFound, Invalid, NotSupported, UpstreamError
 from upstream.stores import file, http
 from upstream.stores.base import Store, Stored, Witness
-from upstream.stores.config import FileStoreConfig, StoresConfig
+from upstream.stores.config import FileStoreConfig, HttpStoreConfig, StoresConfig
 from upstream.stores.guarded import Guarded
 from upstream.stores.locations import file_url, infer_store, kind_of
 from upstream.stores.refusals import Refusals
@@ -28,12 +28,15 @@ KINDS: Mapping[str, StoreFactory] = {"file": file.open_store, "http": http.open_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
-    """A store as `GET /v2/info/stores` lists it."""
+    """A store as `GET /v2/info/stores` lists it, and `…/detail` with what follows."""
 
     id: str
     description: str
     is_default: bool
     is_read_only: bool
+    kind: str
+    weight: int
+    properties: Mapping[str, Any]
 
 
 class Stores:
@@ -42,7 +45,9 @@ class Stores:
     def __init__(self, config: StoresConfig, opened: Mapping[str, Guarded]) -> None:
         self._config, self._opened = config, opened
         self._refusals = Refusals()
-        self._prefixes = [prefix for store in config.backends for prefix in _prefixes(config, store)]
+        self._owned = [prefix for store in config.backends for prefix in _prefixes(config, store)]
+        # Read from, though nobody would say that they are this store's: files whose folder was moved.
+        self._prefixes = [*self._owned, *_bare_schemes(config)]
 
     def of(self, location: Location) -> str:
         """The id of the store that a location means: the one it names if that reads such URLs, else the one it fits.
@@ -57,6 +62,24 @@ class Stores:
         if inferred is None:
             raise NotSupported(f"no store is configured for locations of kind {kind}")
         return inferred
+
+    def named(self, locations: tuple[Location, ...]) -> tuple[Location, ...]:
+        """The heaviest store's first; where a row names no store that is configured, with the one that its URL fits.
+
+        Source: glance/common/store_utils.py, update_store_in_locations; glance/common/utils.py, sort_image_locations.
+        """
+        if not all(location.metadata.get("store") in self._opened for location in locations):
+            locations = tuple(self._with_store(location) for location in locations)
+        return locations if len(locations) <= 1 else tuple(self._by_weight(locations))
+
+    def _with_store(self, location: Location) -> Location:
+        store = None if location.metadata.get("store") in self._opened else infer_store(location.url, self._owned)
+        return location if store is None else replace(location, metadata={**location.metadata, "store": store})
+
+    def weight(self, location: Location) -> int:
+        """Of its store; 0 if there is none for it."""
+        store = self._store(location)
+        return 0 if store is None else self._config.backends[store].weight
 
     def source(
         self, locations: Sequence[Location], size_bytes: int | None, preferred: Sequence[str] = ()
@@ -141,6 +164,9 @@ class Stores:
                 description=backend.description,
                 is_default=store == self._config.default,
                 is_read_only=backend.read_only,
+                kind=backend.kind,
+                weight=backend.weight,
+                properties=_properties(backend),
             )
             for store, backend in self._config.backends.items()
         ]
@@ -155,11 +181,7 @@ class Stores:
         return sorted(self._by_weight(locations), key=lambda location: rank.get(self._store(location), len(rank)))
 
     def _by_weight(self, locations: Sequence[Location]) -> list[Location]:
-        return sorted(locations, key=self._weight, reverse=True)  # stable, also in reverse
-
-    def _weight(self, location: Location) -> int:
-        store = self._store(location)
-        return 0 if store is None else self._config.backends[store].weight
+        return sorted(locations, key=self.weight, reverse=True)  # stable, also in reverse
 
     def _store(self, location: Location) -> str | None:
         """As `of`; None if there is no store for it."""
@@ -170,12 +192,23 @@ class Stores:
 
 
 def _prefixes(config: StoresConfig, store: str) -> list[tuple[str, str]]:
-    """Beginnings of URLs that are this store's. The bare scheme catches rows of folders that were moved."""
+    """Beginnings of URLs that are this store's."""
     backend = config.backends[store]
     if isinstance(backend, FileStoreConfig):
         folder = file_url(PurePosixPath(backend.dir.absolute()), "")
-        return [(f"{folder}/", store), ("file://", store)]
+        return [(f"{folder}/", store)]
     return [("http://", store), ("https://", store)]
+
+
+def _bare_schemes(config: StoresConfig) -> list[tuple[str, str]]:
+    return [("file://", store) for store, backend in config.backends.items() if isinstance(backend, FileStoreConfig)]
+
+
+def _properties(backend: FileStoreConfig | HttpStoreConfig) -> Mapping[str, Any]:
+    """What an operator may know of a store of this kind, by Glance's names."""
+    if isinstance(backend, FileStoreConfig):
+        return {"data_dir": str(backend.dir), "chunk_size": file.READ_BYTES, "thin_provisioning": False}
+    return {}
 
 
 @contextmanager

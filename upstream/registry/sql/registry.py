@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from upstream.registry.config import RegistryConfig
 from upstream.registry.sql.database import Database
 from upstream.registry.sql.images import SqlImages
+from upstream.registry.sql.locations import SqlLocations
 from upstream.registry.sql.members import SqlMembers
 from upstream.registry.sql.metadefs import SqlMetadefs
 from upstream.registry.sql.schema import CREATE_S, create_or_check
@@ -21,6 +22,7 @@ class SqlRegistry:
         self.database = database
         self.images = SqlImages(database)
         self.tags = SqlTags(database)
+        self.locations = SqlLocations(database)
         self.usage = SqlUsage(database)
         self.tasks = SqlTasks(database)
         self.members = SqlMembers(database)
