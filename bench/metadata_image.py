@@ -15,6 +15,24 @@ def create(port: int, token: str) -> Requests:
     return Requests(host="127.0.0.1", port=port, path=f"/v2/images/{image_id}", headers={"X-Auth-Token": token})
 
 
+PAGE = 20
+
+
+def create_many(port: int, token: str) -> Requests:
+    """A page of such images, and the job of asking for it."""
+    for _ in range(PAGE):
+        create(port, token)
+    path = f"/v2/images?limit={PAGE}"
+    return Requests(host="127.0.0.1", port=port, path=path, headers={"X-Auth-Token": token})
+
+
+def check_many(server: str, body: str) -> None:
+    """Raises WrongBytes."""
+    found = json.loads(body)["images"]
+    if len(found) != PAGE or any(image["os_distro"] != "ubuntu" for image in found):
+        raise WrongBytes(f"{server} answered something else than a page of {PAGE} images")
+
+
 def check(server: str, path: str, body: str) -> None:
     """Raises WrongBytes."""
     document = json.loads(body)

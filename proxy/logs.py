@@ -1,8 +1,12 @@
 """Structured logs: an event name, then fields with units. One line each, to standard error."""
 
+import json
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any
 
+import orjson
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -22,7 +26,7 @@ def configure_logging(config: LoggingConfig) -> None:
     if config.format == "json":
         last: list[structlog.typing.Processor] = [
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(_dumped),
         ]
     else:
         plain = structlog.dev.plain_traceback
@@ -42,6 +46,13 @@ def configure_logging(config: LoggingConfig) -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     logging.getLogger("aiohttp.server").addFilter(_plain_about_clients)
+
+
+def _dumped(event: Any, *, default: Callable[[Any], Any]) -> str:
+    try:
+        return orjson.dumps(event, default=default).decode()
+    except TypeError:  # a number of more than 64 bits, half a surrogate pair
+        return json.dumps(event, default=default)
 
 
 def _plain_about_clients(record: logging.LogRecord) -> bool:

@@ -1,11 +1,12 @@
-"""`metadata`: GET /v2/images/{id} with a token that is known already. Glint beside Glance."""
+"""`metadata`: one image, and a page of 20, with a token that is known already. Glint beside Glance."""
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 from bench.glint import glint_process
 from bench.load import Requests
 from bench.measuring import Run, measure
-from bench.metadata_image import check, create
+from bench.metadata_image import check, check_many, create, create_many
 from bench.places import GLANCE, GLINT
 from bench.results import Column
 from bench.session import Scenario, Session
@@ -14,7 +15,7 @@ from tests.content import MIB
 NAME = "metadata"
 EXPECTED = """\
 Glance about 320/s from two processes on two cores. Glint answers from one process; aiohttp alone manages 30,000/s, the
-SQL look-up (batched) is the largest part: 2,000 to 4,000/s, 6 to 12 times Glance."""
+SQL look-up (batched) is the largest part: 2,000 to 4,000/s, 6 to 12 times Glance. A page of 20 costs five gets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,19 @@ def run(session: Session, load: Load) -> list[Run]:
     identity, glance = session.peers
     with session.folder() as folder, glint_process(folder / "glint", identity=identity) as glint:
         token = identity.keystone.token("demo")
-        jobs = {name: (server, create(server.port, token)) for name, server in ((GLINT, glint), (GLANCE, glance))}
-        for clients in load.clients:
-            for turn in range(1, load.rounds + 1):
-                for name, (server, job) in jobs.items():
-                    asked: Requests = replace(job, clients=clients, seconds=load.seconds)
-                    done, outcome = measure(NAME, name, server, [asked], cores=session.cores, turn=turn)
-                    check(name, job.path, outcome.sample)
+        servers = {GLINT: glint, GLANCE: glance}
+        for case, make in (("list of 20", create_many), ("", create)):
+            jobs: dict[str, Requests] = {name: make(server.port, token) for name, server in servers.items()}
+            for clients, turn in product(load.clients, range(1, load.rounds + 1)):
+                for name, job in jobs.items():
+                    asked = replace(job, clients=clients, seconds=load.seconds)
+                    done, outcome = measure(
+                        NAME, name, servers[name], [asked], cores=session.cores, turn=turn, case=case
+                    )
+                    if make is create:
+                        check(name, job.path, outcome.sample)
+                    else:
+                        check_many(name, outcome.sample)
                     done = replace(done, verified=done.bodies)  # the client compares each with the one before
                     session.add(runs, done, f"{done.bodies_s:.0f}/s")
     return runs
@@ -48,7 +55,7 @@ def run(session: Session, load: Load) -> list[Run]:
 
 SCENARIO = Scenario(
     name=NAME,
-    title="Metadata: GET /v2/images/{id}",
+    title="Metadata: GET /v2/images/{id}, and a page of 20",
     expected=EXPECTED,
     small=SMALL,
     real=REAL,

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl
 
+import orjson
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
@@ -141,7 +142,10 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 def json_response(document: Any, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> web.Response:
-    body = json.dumps(document, ensure_ascii=False).encode()
+    try:
+        body = orjson.dumps(document)
+    except TypeError:  # a number of more than 64 bits
+        body = json.dumps(document, ensure_ascii=False).encode()
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 

@@ -37,6 +37,9 @@ _ATTRIBUTES: Mapping[str, str] = MappingProxyType(
 )
 
 
+_SECONDS = len("2026-01-01T00:00:00")
+
+
 def image_view(
     image: Image,
     *,
@@ -63,8 +66,8 @@ def image_view(
     if show_direct_url and image.locations:
         view["direct_url"] = max(image.locations, key=rank).url
     view["tags"] = list(image.tags)
-    view["self"] = image_path(image.id)
-    view["file"] = f"{image_path(image.id)}/file"
+    view["self"] = path = image_path(image.id)
+    view["file"] = f"{path}/file"
     view["schema"] = "/v2/schemas/image"
     stores = [location.metadata.get("store") for location in image.locations]
     if named := [store for store in stores if store and isinstance(store, str)]:
@@ -119,4 +122,6 @@ def image_path(image_id: str) -> str:
 
 
 def timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat()[:_SECONDS]}Z"

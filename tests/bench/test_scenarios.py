@@ -141,11 +141,13 @@ def test_a_restart_is_over_with_a_hit_that_needs_no_store(session: Session, tmp_
     assert "first hit s" in shown("restart", runs)
 
 
-def test_metadata_asks_glint_and_glance_for_the_same_image(session_with_glance: Session, tmp_path: Path) -> None:
+def test_metadata_asks_glint_and_glance_for_the_same_images(session_with_glance: Session, tmp_path: Path) -> None:
     runs = metadata.run(session_with_glance, metadata.SMALL)
 
     written = lines(tmp_path, "metadata")
-    assert [line["server"] for line in written] == [GLINT, GLANCE]
+    assert [(line["case"], line["server"]) for line in written] == [
+        (case, server) for case in ("list of 20", "") for server in (GLINT, GLANCE)
+    ]
     assert all(line["bodies_s"] > 0 and line["wait_p99_s"] >= line["wait_p50_s"] > 0 for line in written)
     assert "glint / glance, 2 clients: requests/s" in shown("metadata", runs)
 

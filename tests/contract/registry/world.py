@@ -115,7 +115,12 @@ class World:
 
         for engine in self.sql.database.engines:
             event.listen(engine.sync_engine, "before_cursor_execute", note)
+        threads = self.sql.database.threads
+        if threads is not None:
+            threads.watchers.append(statements.append)
         yield statements
+        if threads is not None:
+            threads.watchers.remove(statements.append)
         for engine in self.sql.database.engines:
             event.remove(engine.sync_engine, "before_cursor_execute", note)
 

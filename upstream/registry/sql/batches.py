@@ -55,7 +55,6 @@ class Batches(Generic[K, V]):
         """Run one query, for `key` and for those who wait. Whatever happens, the lead goes on in the end."""
         batch: dict[Waiter[V], K] = {}
         try:
-            await asyncio.sleep(0)  # others who are ready to ask in this turn of the loop come along
             batch = self._next_batch()
             found = await self._load(tuple(dict.fromkeys((key, *batch.values()))))
         except Exception as error:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -13,7 +13,10 @@ from upstream.errors import Unavailable
 from upstream.registry.config import RegistryConfig
 from upstream.registry.sql import sqlite
 from upstream.registry.sql.failures import SERVICE, translated
+from upstream.registry.sql.reading import Script, run
 from upstream.registry.sql.urls import with_driver
+
+T = TypeVar("T")
 
 STATEMENTS_MAX = 2  # connections for single statements: lookups run one batch at a time
 
@@ -25,8 +28,16 @@ class Database:
     of which costs as much as the statement.
     """
 
-    def __init__(self, statements: AsyncEngine, transactions: AsyncEngine, statement_s: float) -> None:
+    def __init__(
+        self,
+        statements: AsyncEngine,
+        transactions: AsyncEngine,
+        statement_s: float,
+        threads: sqlite.ReadingThreads | None = None,
+    ) -> None:
         self.dialect = transactions.dialect.name
+        self.sql_dialect = transactions.dialect
+        self.threads = threads
         self.engines = (statements, transactions)
         self._statements, self._statement_s = statements, statement_s
         if self.dialect == "sqlite":
@@ -47,10 +58,33 @@ class Database:
         # In a thread: SQLite's folder is made, and its dialect looks at the file system for the path.
         statements, transactions = await asyncio.to_thread(_engines, config)
         try:
-            yield cls(statements, transactions, config.statement_s)
+            threads = sqlite.ReadingThreads(str(statements.url.database)) if _is_sqlite(statements.url) else None
+            async with threads or nullcontext():
+                yield cls(statements, transactions, config.statement_s, threads)
         finally:
             await statements.dispose()
             await transactions.dispose()
+
+    async def ask(self, script: Script[T]) -> T:
+        """What a reading script of one statement comes to; the statements of a longer one may see several moments.
+
+        Raises Unavailable, Invalid, and what the script raises.
+        """
+        if self.threads is None:
+            async with self.statement() as connection:
+                return await run(connection, script)
+        with translated():
+            async with asyncio.timeout(self._statement_s):
+                return await self.threads.run(script)
+
+    async def snapshot(self, script: Script[T]) -> T:
+        """What a reading script comes to whose statements all see the same moment. Raises as `ask`."""
+        if self.threads is None:
+            async with self.read() as connection:
+                return await run(connection, script)
+        with translated():
+            async with asyncio.timeout(self._statement_s):
+                return await self.threads.run(script, at_one_moment=True)
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
@@ -85,7 +119,7 @@ class Database:
 def _engines(config: RegistryConfig) -> tuple[AsyncEngine, AsyncEngine]:
     """For single statements and for transactions. Nothing is connected yet."""
     url = with_driver(config.url)
-    is_sqlite = url.get_backend_name() == "sqlite"
+    is_sqlite = _is_sqlite(url)
     if is_sqlite:
         try:
             sqlite.create_file(Path(url.database or ""))
@@ -99,6 +133,10 @@ def _engines(config: RegistryConfig) -> tuple[AsyncEngine, AsyncEngine]:
         sqlite.set_up_connections(transactions.sync_engine)
         sqlite.begin_explicitly(transactions.sync_engine)
     return statements, transactions
+
+
+def _is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
 
 
 def _engine(url: URL, config: RegistryConfig, connections_max: int, **options: Any) -> AsyncEngine:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -52,6 +53,8 @@ def translated() -> Iterator[None]:
     except exc.StatementError as error:
         # Not even sent: a word that is no visibility, a text where a time belongs.
         raise Invalid("A value does not fit into its column") from error
+    except sqlite3.Error as error:
+        raise Unavailable(SERVICE, str(error)) from error
     except TimeoutError as error:
         raise Unavailable(SERVICE, "the database does not answer") from error
     except OSError as error:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Enum, String, exists, false
 from upstream.errors import Invalid
 from upstream.registry.base import Filter, ImageQuery, Operator
 from upstream.registry.sql.exact import is_one_of, is_text
+from upstream.registry.sql.indexes import unindexed
 from upstream.registry.sql.rows import FIELDS, plain
 from upstream.registry.sql.tables import image_properties, image_tags, images
 from upstream.registry.sql.visibility import is_listed
@@ -40,9 +41,9 @@ def conditions(context: Context, query: ImageQuery) -> tuple[ColumnElement[bool]
     Raises Invalid for a field that images do not have.
     """
     return (
-        images.c.deleted == false(),
+        unindexed(images.c.deleted) == false(),
         images.c.status != Status.KILLED.value,  # Glance never lists these
-        images.c.os_hidden == query.os_hidden,
+        unindexed(images.c.os_hidden) == query.os_hidden,
         is_listed(context, query),
         *(_has_property(each) if each.is_property else _has_value(each) for each in query.filters),
         *(_has_tag(tag) for tag in dict.fromkeys(query.tags)),
@@ -66,7 +67,7 @@ def _has_property(condition: Filter) -> ColumnElement[bool]:
         return false()
     return exists().where(
         image_properties.c.image_id == images.c.id,
-        image_properties.c.deleted == false(),
+        unindexed(image_properties.c.deleted) == false(),
         is_text(image_properties.c.name, condition.field),
         _compare(image_properties.c.value, condition),
     )
@@ -76,7 +77,9 @@ def _has_tag(tag: str) -> ColumnElement[bool]:
     if _is_unstorable(tag):
         return false()
     return exists().where(
-        image_tags.c.image_id == images.c.id, image_tags.c.deleted == false(), is_text(image_tags.c.value, tag)
+        image_tags.c.image_id == images.c.id,
+        unindexed(image_tags.c.deleted) == false(),
+        is_text(image_tags.c.value, tag),
     )
 
 

@@ -6,24 +6,20 @@ from sqlalchemy import false, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstream.errors import Conflict, Duplicate, Invalid, NotFound
+from upstream.errors import Conflict, Duplicate, Invalid
 from upstream.registry.base import Ceiling, ImageChanges, ImageQuery, Lock
 from upstream.registry.sql import changes as change
 from upstream.registry.sql import import_lock, usage
+from upstream.registry.sql.access import check_id, is_id, projects, visible
 from upstream.registry.sql.batches import Batches
 from upstream.registry.sql.database import Database
-from upstream.registry.sql.exact import has_long_letters
 from upstream.registry.sql.failures import repeated
-from upstream.registry.sql.filters import conditions
-from upstream.registry.sql.loading import load, load_children, select_images
-from upstream.registry.sql.paging import after, order_by, with_tie_break
+from upstream.registry.sql.listing import page
+from upstream.registry.sql.loading import load, whole
 from upstream.registry.sql.rows import Record, now, to_image, to_row, to_values
 from upstream.registry.sql.tables import images
 from upstream.registry.sql.tasks import insert_task
-from upstream.registry.sql.visibility import is_visible
 from upstream.types import Context, Image, Status
-
-ID_LENGTH_MAX = 36
 
 Asked = tuple[str, str | None]  # an image's id, and the project that asks
 
@@ -38,18 +34,10 @@ class SqlImages:
     async def get(self, context: Context, image_id: str) -> Image:
         check_id(image_id)
         record = await self._batches.get((image_id, context.project_id))
-        return to_image(_visible(context, image_id, record), context)
+        return to_image(visible(context, image_id, record), context)
 
     async def list(self, context: Context, query: ImageQuery) -> Sequence[Image]:
-        sort = with_tie_break(query.sort)
-        statement = select_images().where(*conditions(context, query))
-        statement = statement.order_by(*order_by(sort, self._database.dialect)).limit(query.limit)
-        async with self._database.read() as connection:
-            if query.marker is not None:
-                marker = await self._marker(connection, context, query.marker)
-                statement = statement.where(after(sort, marker.row._mapping))  # noqa: SLF001 - public, in spite of its name
-            rows = (await connection.execute(statement)).all()
-            records = await load_children(connection, rows, projects(context))
+        records = await self._database.snapshot(page(self._database.sql_dialect, context, query))
         return [to_image(record, context) for record in records.values()]
 
     @repeated
@@ -121,17 +109,8 @@ class SqlImages:
     async def _load_batch(self, asked: Sequence[Asked]) -> Mapping[Asked, Record]:
         ids = dict.fromkeys(image_id for image_id, _ in asked)
         asking = {project for _, project in asked if project is not None}
-        async with self._database.statement() as connection:
-            found = await load(connection, ids, asking)
+        found = await self._database.ask(whole(self._database.sql_dialect, ids, tuple(asking)))
         return {key: found[key[0]] for key in asked if key[0] in found}
-
-    async def _marker(self, connection: AsyncConnection, context: Context, image_id: str) -> Record:
-        try:
-            check_id(image_id)
-            found = await load(connection, (image_id,), projects(context))
-            return _visible(context, image_id, found.get(image_id))
-        except NotFound as error:
-            raise Invalid(f"Invalid marker: image {image_id} could not be found") from error
 
 
 async def locked(connection: AsyncConnection, context: Context, image_id: str) -> Record:
@@ -142,24 +121,4 @@ async def locked(connection: AsyncConnection, context: Context, image_id: str) -
     check_id(image_id)
     await connection.execute(select(images.c.id).where(images.c.id == image_id).with_for_update())
     found = await load(connection, (image_id,), projects(context))
-    return _visible(context, image_id, found.get(image_id))
-
-
-def projects(context: Context) -> tuple[str, ...]:
-    return () if context.project_id is None else (context.project_id,)
-
-
-def is_id(image_id: str) -> bool:
-    return 0 < len(image_id) <= ID_LENGTH_MAX and "\0" not in image_id and not has_long_letters(image_id)
-
-
-def check_id(image_id: str) -> None:
-    """Raises NotFound for what no row can have as its id, before a database stumbles over it."""
-    if not is_id(image_id):
-        raise NotFound("image", image_id)
-
-
-def _visible(context: Context, image_id: str, record: Record | None) -> Record:
-    if record is None or not is_visible(context, record.row.owner, record.row.visibility, record.members):
-        raise NotFound("image", image_id)
-    return record
+    return visible(context, image_id, found.get(image_id))

@@ -5,12 +5,16 @@ and members give their two texts in the columns of an image's name and status, a
 the columns are those of the first arm, so that no NULL needs a cast.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    Boolean,
+    DateTime,
+    Dialect,
     Select,
     Text,
     bindparam,
@@ -23,15 +27,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from upstream.registry.sql.indexes import unindexed
+from upstream.registry.sql.reading import Prepared, Question, Rows, Script, run
 from upstream.registry.sql.rows import FIELDS, ImageRow, Record
 from upstream.registry.sql.tables import image_locations, image_members, image_properties, image_tags, images
 
-IDS_MAX = 500  # in one statement; SQLite allows 32,766 parameters, and each id is used five times
+IDS_MAX = 512  # in one statement; SQLite allows 32,766 parameters, and each id is used five times
+PREPARED_MAX = 64
 
 _IMAGE, _PROPERTY, _TAG, _LOCATION, _MEMBER = range(5)
-
-_ids: BindParameter[str] = bindparam("ids", expanding=True)
-_projects: BindParameter[str] = bindparam("projects", expanding=True)
 
 
 def select_images() -> Select[*tuple[Any, ...]]:
@@ -39,7 +43,9 @@ def select_images() -> Select[*tuple[Any, ...]]:
     return select(literal_column(str(_IMAGE)).label("kind"), images.c.id, literal_column("0").label("row_id"), *FIELDS)
 
 
-def _select_children(width: int) -> tuple[Select[*tuple[Any, ...]], ...]:
+def _select_children(
+    width: int, ids: Sequence[BindParameter[str]], projects: Sequence[BindParameter[str]]
+) -> tuple[Select[*tuple[Any, ...]], ...]:
     """One arm a kind of child: what it is, whose, its row, two texts, and NULLs up to `width` fields."""
     named, tagged, located, shared = (
         table.c for table in (image_properties, image_tags, image_locations, image_members)
@@ -49,46 +55,85 @@ def _select_children(width: int) -> tuple[Select[*tuple[Any, ...]], ...]:
         (_PROPERTY, named, named.name, named.value, ()),
         (_TAG, tagged, tagged.value, tagged.value, ()),
         (_LOCATION, located, located.value, type_coerce(located.meta_data, Text), (located.status == "active",)),
-        (_MEMBER, shared, shared.member, shared.status, (shared.member.in_(_projects),)),
+        (_MEMBER, shared, shared.member, shared.status, (shared.member.in_(projects),)),
     )
     return tuple(
         select(literal_column(str(kind)), child.image_id, child.id, first, second, *nulls).where(
-            child.image_id.in_(_ids), child.deleted == false(), *conditions
+            child.image_id.in_(ids), unindexed(child.deleted) == false(), *conditions
         )
         for kind, child, first, second, conditions in arms
+        if kind != _MEMBER or projects
     )
 
 
-_WHOLE = union_all(
-    select_images().where(images.c.id.in_(_ids), images.c.deleted == false()), *_select_children(len(FIELDS))
-)
-_CHILDREN = union_all(*_select_children(2))
+@lru_cache(PREPARED_MAX)
+def _prepared(dialect: Dialect, ids: int, projects: int, *, with_images: bool) -> Prepared:
+    """For so many ids and projects. Image rows come too, or only what hangs on them."""
+    asked: list[BindParameter[str]] = [bindparam(f"id_{number}", "") for number in range(ids)]
+    asking: list[BindParameter[str]] = [bindparam(f"project_{number}", "") for number in range(projects)]
+    if not with_images:
+        return Prepared(union_all(*_select_children(2, asked, asking)), dialect)
+    whole = select_images().where(images.c.id.in_(asked), unindexed(images.c.deleted) == false())
+    return Prepared(union_all(whole, *_select_children(len(FIELDS), asked, asking)), dialect)
+
+
+def _question(dialect: Dialect, ids: Sequence[str], projects: Sequence[str], *, with_images: bool) -> Question:
+    """Statements are prepared for 1, 2, 4, 8 … ids; the last one is repeated to fill the number up."""
+    id_count, project_count = (1 << (len(given) - 1).bit_length() if given else 0 for given in (ids, projects))
+    values = {f"id_{number}": ids[min(number, len(ids) - 1)] for number in range(id_count)}
+    values |= {f"project_{number}": projects[min(number, len(projects) - 1)] for number in range(project_count)}
+    return _prepared(dialect, id_count, project_count, with_images=with_images).ask(values)
+
+
+def whole(dialect: Dialect, image_ids: Collection[str], projects: Collection[str]) -> Script[dict[str, Record]]:
+    """The images of these ids that are not deleted. Of their members only `projects` are looked for."""
+    records: dict[str, Record] = {}
+    for ids in _pieces(image_ids):
+        rows = yield _question(dialect, ids, tuple(projects), with_images=True)
+        records |= _records(dialect, [row for row in rows if row[0] == _IMAGE])
+        _attach(records, rows)
+    return records
+
+
+def with_children(dialect: Dialect, rows: Rows, projects: Collection[str]) -> Script[dict[str, Record]]:
+    """Records in the order of `rows`, which are those of `select_images`."""
+    records = _records(dialect, rows)
+    for ids in _pieces(records):
+        _attach(records, (yield _question(dialect, ids, tuple(projects), with_images=False)))
+    return records
 
 
 async def load(
     connection: AsyncConnection, image_ids: Collection[str], projects: Collection[str]
 ) -> Mapping[str, Record]:
-    """The images of these ids that are not deleted. Of their members only `projects` are looked for."""
-    records: dict[str, Record] = {}
-    for ids in _pieces(image_ids):
-        rows = (await connection.execute(_WHOLE, {"ids": ids, "projects": list(projects)})).all()
-        records |= {row[1]: Record(row) for row in rows if row[0] == _IMAGE}
-        _attach(records, rows)
+    """`whole` within a transaction."""
+    return await run(connection, whole(connection.dialect, image_ids, projects))
+
+
+def _records(dialect: Dialect, rows: Rows) -> dict[str, Record]:
+    converters = _converters(dialect)
+    records = {}
+    for row in rows:
+        values = list(row)
+        for place, convert in converters:
+            values[place] = convert(values[place])
+        records[values[1]] = Record(ImageRow._make(values))
     return records
 
 
-async def load_children(
-    connection: AsyncConnection, rows: Sequence[ImageRow], projects: Collection[str]
-) -> Mapping[str, Record]:
-    """Records in the order of `rows`, which are those of `select_images`."""
-    records = {row[1]: Record(row) for row in rows}
-    for ids in _pieces(records):
-        children = await connection.execute(_CHILDREN, {"ids": ids, "projects": list(projects)})
-        _attach(records, children.all())
-    return records
+@lru_cache(PREPARED_MAX)
+def _converters(dialect: Dialect) -> Sequence[tuple[int, Callable[[Any], Any]]]:
+    """What a driver gives that is not yet the value: times and truths, for SQLite. By their places in a row."""
+    found = []
+    for place, column in enumerate(FIELDS, start=len(ImageRow._fields) - len(FIELDS)):
+        if isinstance(column.type, DateTime | Boolean):
+            convert = column.type.dialect_impl(dialect).result_processor(dialect, None)
+            if convert is not None:
+                found.append((place, convert))
+    return tuple(found)
 
 
-def _attach(records: Mapping[str, Record], rows: Sequence[ImageRow]) -> None:
+def _attach(records: Mapping[str, Record], rows: Rows) -> None:
     """Hand every child to its image. No order of the rows is relied on; the rows' ids give the order."""
     touched = set()
     for row in rows:

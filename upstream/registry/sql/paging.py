@@ -31,7 +31,8 @@ def order_by(sort: Sort, dialect: str, column: Columns = column) -> tuple[Column
 def _ordered(key: ColumnElement[Any], order: Order, dialect: str) -> ColumnElement[Any]:
     is_ascending = order is Order.ASCENDING
     ordered = key.asc() if is_ascending else key.desc()
-    if dialect != "postgresql":
+    # Where there are none it must not be told: its indexes are of another order of NULLs.
+    if dialect != "postgresql" or not _is_nullable(key):
         return ordered
     return ordered.nulls_first() if is_ascending else ordered.nulls_last()
 
@@ -47,10 +48,25 @@ def after(sort: Sort, marker: RowMapping | Mapping[str, Any], column: Columns = 
         key, value = column(name), marker[name]
         terms.append(and_(*equal, _is_past(key, value, order)))
         equal.append(key.is_(None) if value is None else key == value)
-    return or_(*terms)
+    return and_(*_bound(sort, marker, column), or_(*terms))
+
+
+def _bound(sort: Sort, marker: RowMapping | Mapping[str, Any], column: Columns) -> tuple[ColumnElement[bool], ...]:
+    """What follows from the terms for the first key: by it, and not by the terms, an index finds where to begin."""
+    name, order = next(iter(sort))
+    key, value = column(name), marker[name]
+    if value is None or (order is Order.DESCENDING and _is_nullable(key)):
+        return ()
+    return (key >= value if order is Order.ASCENDING else key <= value,)
+
+
+def _is_nullable(key: ColumnElement[Any]) -> bool:
+    return bool(getattr(key, "nullable", True))
 
 
 def _is_past(key: ColumnElement[Any], value: Any, order: Order) -> ColumnElement[bool]:
     if order is Order.ASCENDING:
         return key.is_not(None) if value is None else key > value
-    return false() if value is None else or_(key < value, key.is_(None))
+    if value is None:
+        return false()
+    return or_(key < value, key.is_(None)) if _is_nullable(key) else key < value

@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Enum, Row
+from sqlalchemy import BigInteger, ColumnElement, Enum
 
 from upstream.errors import Invalid
 from upstream.registry.sql.tables import images
 from upstream.types import Context, Image, Location, Status, Visibility
-
-ImageRow = Row[*tuple[Any, ...]]
 
 # The order in which a row of images is read, after its kind, id and row: `to_image` unpacks it.
 FIELDS = (
@@ -35,6 +33,34 @@ FIELDS = (
     images.c.protected,
     images.c.os_hidden,
 )
+
+
+class ImageRow(NamedTuple):
+    """A row of images: after two columns of the reading's own, the fields in the order of FIELDS."""
+
+    kind: int
+    id: str
+    row_id: int
+    name: str | None
+    status: str
+    visibility: str
+    owner: str | None
+    created_at: datetime
+    updated_at: datetime | None
+    disk_format: str | None
+    container_format: str | None
+    size: int | None
+    virtual_size: int | None
+    checksum: str | None
+    os_hash_algo: str | None
+    os_hash_value: str | None
+    min_disk: int
+    min_ram: int
+    protected: bool
+    os_hidden: bool
+
+
+assert ImageRow._fields[3:] == tuple(column.name for column in FIELDS)
 
 # What an update may set. Times and `deleted` belong to the registry.
 WRITABLE = frozenset(column.name for column in FIELDS) - {"created_at", "updated_at"}

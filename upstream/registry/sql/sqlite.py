@@ -1,12 +1,25 @@
 """What SQLite needs and the other databases do not: a private file, pragmas, explicit transactions."""
 
+import asyncio
 import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from upstream.registry.sql.reading import Script, run_here
+
+T = TypeVar("T")
+
+THREADS_MAX = 2  # that read at the same time
 BUSY_TIMEOUT_MS = 10_000  # how long a writer waits for one in another process
 
 PRAGMAS = (
@@ -61,3 +74,87 @@ def begin_explicitly(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", READ))
+
+
+class ReadingThreads:
+    """Runs reading scripts, each in one visit to a thread; every thread has a connection of its own.
+
+    An executor of concurrent.futures costs several times what a look-up does. Who leaves a script leaves it to its
+    thread, which finishes it: it changes nothing.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._visits: SimpleQueue[_Visit | None] = SimpleQueue()
+        self._threads = [threading.Thread(target=self._serve, name=f"sqlite-{n}") for n in range(THREADS_MAX)]
+        self.watchers: list[Callable[[str], object]] = []  # are told each statement, in the thread
+
+    async def run(self, script: Script[T], *, at_one_moment: bool = False) -> T:
+        """Raises sqlite3.Error, and what the script raises."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._visits.put(_Visit(loop, answer, script, at_one_moment))
+        return await answer
+
+    def _serve(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while (visit := self._visits.get()) is not None:
+            settle: Callable[..., None]
+            try:
+                connection = connection or _connect(self._path)
+                settle, outcome = _give, self._run(connection.cursor(), visit)
+            except Exception as error:  # noqa: BLE001 - it is raised at who asked
+                settle, outcome = _fail, error
+            with suppress(RuntimeError):  # the loop has ended: nobody waits
+                visit.loop.call_soon_threadsafe(settle, visit.answer, outcome)
+            del visit, outcome  # not kept until the next visit
+        if connection is not None:
+            connection.close()
+
+    def _run(self, cursor: sqlite3.Cursor, visit: "_Visit") -> Any:
+        if not visit.at_one_moment:
+            return run_here(cursor, visit.script, self.watchers)
+        cursor.execute(READ)
+        try:
+            return run_here(cursor, visit.script, self.watchers)
+        finally:
+            cursor.execute("ROLLBACK")
+
+    async def __aenter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, at: object) -> None:
+        for _ in self._threads:
+            self._visits.put(None)
+        await asyncio.to_thread(self._join)
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+    script: Script[Any]
+    at_one_moment: bool
+
+
+def _give(answer: asyncio.Future[T], value: T) -> None:
+    if not answer.done():
+        answer.set_result(value)
+
+
+def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+    return connection

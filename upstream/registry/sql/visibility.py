@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, and_, exists, false, or_, true
 
 from upstream.registry.base import ImageQuery
 from upstream.registry.sql.exact import is_text
+from upstream.registry.sql.indexes import unindexed
 from upstream.registry.sql.tables import image_members, images
 from upstream.types import Context, Visibility
 
@@ -35,17 +36,17 @@ def is_listed(context: Context, query: ImageQuery) -> ColumnElement[bool]:
     if query.all_visibilities:
         chosen: ColumnElement[bool] = true()
     elif query.visibility is not None:
-        chosen = images.c.visibility == query.visibility.value
+        chosen = unindexed(images.c.visibility) == query.visibility.value
     else:
         chosen = or_(images.c.visibility != Visibility.COMMUNITY.value, _is_own(context))
     if context.is_admin:
         return chosen
-    is_open = images.c.visibility.in_(sorted(OPEN))
+    is_open = unindexed(images.c.visibility).in_(sorted(OPEN))
     return and_(chosen, or_(is_open, _is_own(context), _is_shared_with(context, query.member_status)))
 
 
 def _is_own(context: Context) -> ColumnElement[bool]:
-    return false() if context.project_id is None else is_text(images.c.owner, context.project_id)
+    return false() if context.project_id is None else is_text(unindexed(images.c.owner), context.project_id)
 
 
 def _is_shared_with(context: Context, member_status: str) -> ColumnElement[bool]:
@@ -54,8 +55,8 @@ def _is_shared_with(context: Context, member_status: str) -> ColumnElement[bool]
     conditions = [
         image_members.c.image_id == images.c.id,
         is_text(image_members.c.member, context.project_id),
-        image_members.c.deleted == false(),
+        unindexed(image_members.c.deleted) == false(),
     ]
     if member_status != "all":
         conditions.append(image_members.c.status == member_status)
-    return and_(images.c.visibility == Visibility.SHARED.value, exists().where(*conditions))
+    return and_(unindexed(images.c.visibility) == Visibility.SHARED.value, exists().where(*conditions))
