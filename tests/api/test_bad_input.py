@@ -362,7 +362,7 @@ async def _line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> b
     """The first line of the answer. A server that waits for more learns after a while that no more will come."""
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(reader.readline())
-        await asyncio.wait([reading], timeout=0.5)
+        await asyncio.wait([reading], timeout=3)
         if not reading.done():
             writer.write_eof()
     return reading.result()
