@@ -6,55 +6,50 @@ under the import lock alone. Source: glance/async_/flows/api_image_import.py.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 
 from proxy.api import import_requests
-from proxy.api.config import ApiConfig
 from proxy.api.import_requests import ImportRequest
 from proxy.blobs import active_locations
 from proxy.errors import RequestError
 from proxy.examination import Examination
+from proxy.import_plan import ImportPlan
 from proxy.import_progress import Progress
-from proxy.quotas import Quotas, StorageLimit
+from proxy.import_tools import ImportTools
+from proxy.import_undo import ImportUndo
+from proxy.quotas import StorageLimit
 from proxy.remote_images import RemoteImage
 from proxy.tasks import GLINT, TaskFailed, new_task
 from proxy.tasks import Progress as TaskProgress
 from upstream.errors import Conflict, NotFound, UpstreamError
-from upstream.glances import Glances
-from upstream.registry import IMPORT_LOCK, Ceiling, ImageChanges, Lock, Registry
-from upstream.stores import Staging, Stored, Stores, Web, redacted
-from upstream.types import Context, Image, Location, Status, Task
+from upstream.registry import IMPORT_LOCK, Ceiling, ImageChanges, Lock
+from upstream.stores import Stored, redacted
+from upstream.types import Context, Image, Status, Task, TaskStatus
 
 log = structlog.get_logger(__name__)
 
 TASK_TYPE = "api_image_import"
 _MIB = 1024 * 1024
-_UNKNOWN: Mapping[str, None] = dict.fromkeys(("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value"))
 
 
 class _LockLost(Exception):
     """The image was deleted, or another task took it over: nothing of it is ours any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Importer:
-    """What imports are made with."""
+    """Makes the jobs, and keeps the staging folder clean."""
 
-    config: ApiConfig
-    registry: Registry
-    stores: Stores
-    staging: Staging
-    web: Web
-    glances: Glances | None
-    quotas: Quotas
+    def __init__(self, tools: ImportTools) -> None:
+        self.tools = tools
 
     async def check_uri(self, uri: str) -> None:
         """Whether web-download may ask it. Raises Denied, Invalid."""
-        await self.web.check(uri)
+        await self.tools.web.check(uri)
 
     def job(
         self, context: Context, image: Image, request: ImportRequest, stores: Sequence[str], *, stale: str | None = None
@@ -65,23 +60,23 @@ class Importer:
             document["method"] = {**document["method"], "uri": _shown(uri)}
         task_input = {"image_id": image.id, "import_req": document, "backend": list(stores)}
         task = new_task(TASK_TYPE, context, image.id, task_input)
-        return ImportJob(self, task, context, Progress.begin(image, stores), uri=uri, stale=stale)
+        return ImportJob(self.tools, task, context, Progress.begin(image, stores), uri=uri, stale=stale)
 
     def recovered(self, task: Task) -> "ImportJob":
         """Of a record whose process is gone: to be undone and released, not run."""
-        return ImportJob(self, task, GLINT, None)
+        return ImportJob(self.tools, task, GLINT, None)
 
     async def clean_staging(self) -> None:
         """Remove staged data that nobody wants any more: their image is gone, or a process died too early to do it."""
         try:
-            await self.staging.clean(self.is_staged_for)
+            await self.tools.staging.clean(self.is_staged_for)
         except UpstreamError as error:
             log.warning("staging.not_cleaned", error=type(error).__name__)
 
     async def is_staged_for(self, image_id: str) -> bool:
         """Whether somebody may still want the staged data of this image."""
         try:
-            image = await self.registry.images.get(GLINT, image_id)
+            image = await self.tools.registry.images.get(GLINT, image_id)
         except NotFound:
             return False
         return image.status in {Status.UPLOADING, Status.IMPORTING} or IMPORT_LOCK in image.properties
@@ -92,7 +87,7 @@ class ImportJob:
 
     def __init__(
         self,
-        importer: Importer,
+        tools: ImportTools,
         task: Task,
         context: Context,
         progress: Progress | None,
@@ -102,14 +97,9 @@ class ImportJob:
         has_record: bool = False,
     ) -> None:
         self._has_record = has_record
-        self._do, self._task, self._context, self._stale, self._uri = importer, task, context, stale, uri
-        said = task.input or {}
-        document = said.get("import_req") or {}
-        self._method: Mapping[str, Any] = document.get("method") or {}
-        self._name = str(self._method.get("name"))
-        self._stores: Sequence[str] = [store for store in said.get("backend") or () if isinstance(store, str)]
-        self._must_succeed = bool(document.get("all_stores_must_succeed", True))
-        self._image_id = str(task.image_id)
+        self._do, self._task, self._context, self._stale, self._uri = tools, task, context, stale, uri
+        self._plan = ImportPlan.of(task)
+        self._image_id = self._plan.image_id
         self._progress = progress
         self._refusing: list[str] | None = None  # the stores whose failure ended it; None: all of them
         self._remote: RemoteImage | None = None
@@ -120,36 +110,44 @@ class ImportJob:
     def task(self) -> Task:
         return self._task
 
-    @property
-    def _copies(self) -> bool:
-        return self._name == import_requests.COPY_IMAGE
-
     async def claim(self) -> None:
         assert self._progress is not None
-        columns = {} if self._copies else {"status": Status.IMPORTING}
+        columns = {} if self._plan.copies else {"status": Status.IMPORTING}
         changes = ImageChanges(columns=columns, set_properties=self._progress.properties())
-        before = (import_requests.STATUS_BEFORE[self._name],)
+        before = (import_requests.STATUS_BEFORE[self._plan.name],)
         ceiling = await self._do.quotas.uploading(self._context) if before == (Status.QUEUED,) else None
         lock = Lock.take(self._task, stale=self._stale)
         lock = replace(lock, record=None) if self._has_record else lock
         await self._do.registry.images.update(
             GLINT, self._image_id, changes, from_status=before, ceiling=ceiling, lock=lock
         )
+        if self._stale is not None:
+            await self._bury(self._stale)
+
+    async def _bury(self, task_id: str) -> None:
+        """Whoever waits for the task that had the lock shall see that it failed; that is no reason for us to fail."""
+        expires_at = datetime.now(UTC) + timedelta(hours=self._do.config.task_time_to_live_h)
+        try:
+            await self._do.registry.tasks.end(
+                task_id, TaskStatus.FAILURE, expires_at=expires_at, message="Expired lock preempted"
+            )
+        except UpstreamError as error:
+            log.info("import.stale_task_left", task=task_id, error=type(error).__name__)
 
     async def run(self, progress: TaskProgress) -> Mapping[str, Any]:
         image = await self._do.registry.images.get(GLINT, self._image_id)
         image, size_bytes = await self._prepare(image)
         self._limit = await self._do.quotas.storage(self._context)
-        for number, store in enumerate(self._stores, start=1):
-            activates = not self._copies and (not self._must_succeed or number == len(self._stores))
+        for number, store in enumerate(self._plan.stores, start=1):
+            activates = not self._plan.copies and (not self._plan.must_succeed or number == len(self._plan.stores))
             try:
                 await self._import_into(store, image, size_bytes, progress, activates=activates)
             except (UpstreamError, RequestError, TaskFailed) as error:
-                if self._must_succeed:
-                    self._refusing = [store] if self._name not in _DOWNLOADS else None
+                if self._plan.must_succeed:
+                    self._refusing = [store] if not self._plan.downloads else None
                     raise
                 await self._skip(store, error)
-        if not self._copies:
+        if not self._plan.copies:
             await self._do.staging.remove(self._image_id)
         if (await self._do.registry.images.get(GLINT, self._image_id)).status is not Status.ACTIVE:
             raise TaskFailed("None of the uploads finished!")
@@ -157,20 +155,20 @@ class ImportJob:
 
     async def _prepare(self, image: Image) -> tuple[Image, int]:
         """Bring the data to where the stores get them from: the image as it then is, and their size."""
-        if self._copies:
+        if self._plan.copies:
             return image, image.size_bytes or 0
-        if self._name == import_requests.WEB_DOWNLOAD:
+        if self._plan.name == import_requests.WEB_DOWNLOAD:
             await self._do.quotas.check_staging(self._context)
             async with self._do.web.read(self._uri or "") as chunks:
                 await self._stage(chunks)
-        elif self._name == import_requests.GLANCE_DOWNLOAD:
+        elif self._plan.name == import_requests.GLANCE_DOWNLOAD:
             image = await self._fetch_remote(image)
         size_bytes = await self._do.staging.size(self._image_id)
         await self._do.quotas.check_size(self._context, size_bytes)
         return image, size_bytes
 
     async def _fetch_remote(self, image: Image) -> Image:
-        self._remote = await RemoteImage.found(self._do.glances, self._context.token, self._method)
+        self._remote = await RemoteImage.found(self._do.glances, self._context.token, self._plan.method)
         await self._do.quotas.check_staging(self._context, self._remote.size_bytes)
         changes = self._remote.changes(image, self._do.config.glance_download_properties)
         image = await self._change(changes)
@@ -198,14 +196,14 @@ class ImportJob:
             stored = await self._do.stores.write(image.id, chunks, size_bytes, store)
         try:
             self._check_digest(image, examination.columns()["os_hash_value"])
-            await self._keep(store, stored, {} if self._copies else examination.columns(), activates=activates)
+            await self._keep(store, stored, {} if self._plan.copies else examination.columns(), activates=activates)
         except BaseException:
             await self._discard(stored)
             raise
 
     def _check_digest(self, image: Image, digest: str) -> None:
         """That every store gets the same, and that it is what the image says or its origin. Raises TaskFailed."""
-        said = image.os_hash_value if self._copies and image.os_hash_algo == "sha512" else None
+        said = image.os_hash_value if self._plan.copies and image.os_hash_algo == "sha512" else None
         if self._remote is not None:
             said = self._remote.sha512
         expected = self._digest or said
@@ -215,7 +213,7 @@ class ImportJob:
 
     @asynccontextmanager
     async def _source(self, image: Image) -> AsyncIterator[AsyncIterator[bytes]]:
-        if self._copies:
+        if self._plan.copies:
             now = await self._do.registry.images.get(GLINT, image.id)
             async with self._do.stores.source(active_locations(now), now.size_bytes)(0) as chunks:
                 yield chunks
@@ -264,65 +262,11 @@ class ImportJob:
         except UpstreamError as error:
             log.error("import.undecided", image=self._image_id, error=type(error).__name__)
             return
-        await self._delete(stored.location)
+        await self._do.delete(self._image_id, stored.location)
 
     async def undo(self) -> None:
-        try:
-            image = await self._do.registry.images.get(GLINT, self._image_id)
-        except NotFound:
-            await self._clean(())
-            return
-        if image.properties.get(IMPORT_LOCK) != self._task.id:
-            return
-        progress = Progress.of(image)
-        progress.refused(self._stores if self._refusing is None else self._refusing)
-        removed = self._to_remove(image)
-        if image.status is Status.ACTIVE and not removed:
-            progress = Progress(failed=progress.failed - {location.store or "" for location in image.locations})
-        progress.importing.clear()
-        await self._set_back(image, progress, removed)
-        for location in removed:
-            await self._delete(location)
-        await self._clean([location for location in image.locations if location not in removed])
-
-    def _to_remove(self, image: Image) -> Sequence[Location]:
-        """The locations that the task made, unless its work was done or some of it is enough."""
-        made = [location for location in image.locations if location.store in self._stores]
-        is_done = {location.store for location in made}.issuperset(self._stores)
-        if not self._must_succeed or is_done or (image.status is Status.ACTIVE and not self._copies):
-            return () if image.status is Status.ACTIVE else made
-        return made
-
-    async def _set_back(self, image: Image, progress: Progress, removed: Sequence[Location]) -> None:
-        restored = self._remote.undone() if self._remote is not None else ImageChanges()
-        columns = dict(restored.columns)
-        if image.status is Status.IMPORTING:
-            columns |= {"status": Status.QUEUED, **_UNKNOWN}
-        changes = ImageChanges(
-            columns=columns,
-            set_properties={**restored.set_properties, **progress.properties()},
-            removed_properties=restored.removed_properties,
-            removed_locations=[location.id for location in removed if location.id is not None],
-        )
-        try:
-            await self._do.registry.images.update(GLINT, image.id, changes, lock=Lock.hold(self._task.id))
-        except (NotFound, Conflict):
-            log.info("import.image_gone", image=image.id)
-
-    async def _clean(self, kept: Sequence[Location]) -> None:
-        """Leave no data behind that no image points at, also if the process died between a store and the registry."""
-        if not self._copies:
-            await self._do.staging.remove(self._image_id)
-        having = {location.store for location in kept}
-        for store in self._stores:
-            if store not in having:
-                await self._do.stores.remove_leftover(self._image_id, store)
-
-    async def _delete(self, location: Location) -> None:
-        try:
-            await self._do.stores.delete(location)
-        except UpstreamError as error:
-            log.error("import.data_left", image=self._image_id, store=location.store, error=type(error).__name__)
+        restored = ImageChanges() if self._remote is None else self._remote.undone()
+        await ImportUndo(self._do, self._task, self._plan).undo(self._refusing, restored)
 
     async def release(self) -> None:
         try:
@@ -330,9 +274,6 @@ class ImportJob:
             await self._do.registry.images.update(GLINT, self._image_id, ImageChanges(), lock=lock)
         except (NotFound, Conflict):
             log.info("import.lock_gone", image=self._image_id, task=self._task.id)
-
-
-_DOWNLOADS = frozenset({import_requests.WEB_DOWNLOAD, import_requests.GLANCE_DOWNLOAD})
 
 
 async def _limited(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncGenerator[bytes]:

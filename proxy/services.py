@@ -14,6 +14,7 @@ from proxy.api.config import ApiConfig
 from proxy.api.image_schema import CustomProperties
 from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthentication
 from proxy.config import Config
+from proxy.import_tools import ImportTools
 from proxy.imports import Importer
 from proxy.policy import Policy
 from proxy.prewarm import resolve
@@ -71,7 +72,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         authenticator, limits, glances = await _open_identity(config, policy, instruments, stack)
         quotas = Quotas(config.api, registry.usage, limits)
         staging = await stack.enter_async_context(open_staging(config.api.staging_dir))
-        importer = Importer(
+        tools = ImportTools(
             config=config.api,
             registry=registry,
             stores=stores,
@@ -80,6 +81,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             glances=glances,
             quotas=quotas,
         )
+        importer = Importer(tools)
         sender = Sender(
             instruments,
             client_idle_s=config.server.client_idle_s,
@@ -94,7 +96,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             drain_s=config.server.drain_s,
         )
         tasks.makers[imports.TASK_TYPE] = importer.recovered
-        tasks.makers[task_imports.TASK_TYPE] = lambda task: TaskImport(importer, task, GLINT, None)
+        tasks.makers[task_imports.TASK_TYPE] = lambda task: TaskImport(tools, task, GLINT, None)
         importing = location_imports.Tools(registry, stores, cache, config.api)
         stack.push_async_callback(importing.close)
         tasks.makers[location_imports.KIND] = importing.recovered

@@ -11,7 +11,8 @@ from typing import Any
 
 from proxy.api.import_requests import WEB_DOWNLOAD
 from proxy.import_progress import Progress
-from proxy.imports import Importer, ImportJob
+from proxy.import_tools import ImportTools
+from proxy.imports import ImportJob
 from proxy.tasks import GLINT, TaskFailed
 from proxy.tasks import Progress as TaskProgress
 from upstream.errors import NotFound
@@ -25,9 +26,9 @@ class TaskImport:
     """A `proxy.tasks.Job`. A task of another type than `import` has no `image`, and fails, as in Glance."""
 
     def __init__(
-        self, importer: Importer, task: Task, context: Context, image: Image | None, ceiling: Ceiling | None = None
+        self, tools: ImportTools, task: Task, context: Context, image: Image | None, ceiling: Ceiling | None = None
     ) -> None:
-        self._do, self._task, self._context, self._image, self._ceiling = importer, task, context, image, ceiling
+        self._do, self._task, self._context, self._image, self._ceiling = tools, task, context, image, ceiling
         self._inner: ImportJob | None = None
 
     @property

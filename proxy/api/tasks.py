@@ -56,7 +56,7 @@ async def create(call: Call) -> web.StreamResponse:
     if task.type == task_imports.TASK_TYPE:
         image = await _image_to_be(call, task)
         ceiling = await call.services.quotas.new_image(call.context)
-    await call.services.tasks.start(TaskImport(call.services.importer, task, call.context, image, ceiling))
+    await call.services.tasks.start(TaskImport(call.services.importer.tools, task, call.context, image, ceiling))
     return json_response(task_view(task), HTTPStatus.CREATED, Location=f"{call.origin}{task_path(task)}")
 
 

@@ -146,14 +146,16 @@ class Stores:
         """See `Writable.delete`. Raises NotSupported if the store is read-only."""
         await self._opened[self.of(location)].delete(location)
 
-    async def remove_leftover(self, image_id: str, store: str) -> None:
-        """Remove data of an image that has no location in this store: a process may have died in between.
+    async def remove_leftover(self, image_id: str, store: str, known: Sequence[Location]) -> None:
+        """Remove data of an image that none of its `known` locations names: a process may have died in between.
 
         That there are none, or that the store cannot tell where they would be, is no error.
         """
         backend = self._config.backends.get(store)
-        if isinstance(backend, FileStoreConfig):
-            url = file_url(PurePosixPath(backend.dir.absolute()), image_id)
+        if not isinstance(backend, FileStoreConfig):
+            return
+        url = file_url(PurePosixPath(backend.dir.absolute()), image_id)
+        if not any(location.url == url for location in known):
             with suppress(DataNotFound):
                 await self._opened[store].delete(Location(url=url))
 
