@@ -13,6 +13,9 @@ from upstream.registry.sql.tables import image_locations, image_members, image_p
 from upstream.types import Location, Status, Visibility
 
 
+_NOBODY = "0b5e1bd8-2f35-4b61-9f3c-2f4f6f5f9a10"
+
+
 async def test_what_is_created_is_what_is_read(world: World, registry: Registry) -> None:
     """Every field comes back, times to the column's tick, locations with their ids."""
     image = new_image(
@@ -82,9 +85,7 @@ async def test_an_image_that_no_row_can_hold_is_invalid(registry: Registry, fiel
     assert not await registry.images.list(OWNER, ImageQuery())
 
 
-@pytest.mark.parametrize(
-    "image_id", ["0b5e1bd8-2f35-4b61-9f3c-2f4f6f5f9a10", "", "x" * 37, "' OR 1=1 --", "a\0b", "../../etc"]
-)
+@pytest.mark.parametrize("image_id", [_NOBODY, "", "x" * 37, "' OR 1=1 --", "a\0b", "../../etc"])
 async def test_an_id_that_is_none_is_not_found(registry: Registry, image_id: str) -> None:
     await registry.images.create(OWNER, new_image())
     with pytest.raises(NotFound):
