@@ -12,7 +12,6 @@ from upstream.registry import ImageChanges, ImageQuery, Registry
 from upstream.registry.sql.tables import image_locations, image_members, image_properties, image_tags, images
 from upstream.types import Location, Status, Visibility
 
-
 _NOBODY = "0b5e1bd8-2f35-4b61-9f3c-2f4f6f5f9a10"
 
 
