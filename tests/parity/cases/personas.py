@@ -63,7 +63,7 @@ def _on_image(visibility: str, by: Persona = "demo") -> tuple[Case, ...]:
 CASES: tuple[Case, ...] = (
     case(
         "who may create",
-        *(create_raw(by=who, as_=who) for who in _ALL),
+        *(create_raw(by=who, as_=f"{who}_own") for who in _ALL),
         *(create_raw(by=who, as_=f"{who}_of_demo", owner="{demo}") for who in _ALL),
         *(create_raw(by=who, as_=f"{who}_public", visibility="public") for who in _ALL),
         *(create_raw(by=who, as_=f"{who}_community", visibility="community") for who in _ALL),
