@@ -1,7 +1,8 @@
 """Which indexes of Glance's a database should not take.
 
 SQLite has no statistics of Glance's tables, and takes any index on a column that is compared for equality: that on
-`deleted`, say, which holds every row. A page then sorts the whole table, in place of walking the index of its order.
+`deleted`, say, which holds every row. MariaDB merges several such. A page then sorts the whole table, in place of
+walking the index of its order. PostgreSQL knows better, and is left alone.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ class _Unindexed(GenericFunction[Any]):
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column, by none of its indexes. Servers decide by statistics and are left alone."""
+    """The column, by none of its indexes."""
     return _Unindexed(column, type_=column.type)
 
 
@@ -31,3 +32,10 @@ def _plain(element: _Unindexed, compiler: SQLCompiler, **options: Any) -> str:
 def _plus(element: _Unindexed, compiler: SQLCompiler, **options: Any) -> str:
     """Source: SQLite, "The query optimizer", section 6: a unary plus keeps a term from using an index."""
     return f"+{compiler.process(element.clauses.clauses[0], **options)}"
+
+
+@compiles(_Unindexed, "mysql")
+@compiles(_Unindexed, "mariadb")
+def _call(element: _Unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    """A column inside a function is found by no index."""
+    return f"COALESCE({compiler.process(element.clauses.clauses[0], **options)})"
