@@ -64,4 +64,4 @@ def forwarded(entrance: Entrance, headers: Mapping[str, str]) -> Entrance:
 
 def _pair(part: str) -> tuple[str, str]:
     name, _, value = part.partition("=")
-    return name.strip().lower(), value.strip()
+    return name.strip().lower(), value.strip().strip('"')  # quoted, as it must be with a port

@@ -38,11 +38,11 @@ class Cloud:
     disk: Path
     """A file of `CONTENT`."""
 
-    def openstack(self, words: str, *more: str | Path, by: str = "demo", stdin: bytes = b"") -> Finished:
+    def openstack(self, words: str, *more: str | Path, by: str = "demo", stdin: bytes | None = None) -> Finished:
         """The command of `words`, and arguments that may have spaces. Raises ClientFailed."""
         return self.clients.openstack(self.people[by], *words.split(), *more, stdin=stdin)
 
-    def glance(self, words: str, *more: str | Path, by: str = "demo", stdin: bytes = b"") -> Finished:
+    def glance(self, words: str, *more: str | Path, by: str = "demo", stdin: bytes | None = None) -> Finished:
         """Raises ClientFailed."""
         return self.clients.glance(self.people[by], *words.split(), *more, stdin=stdin)
 
@@ -50,7 +50,7 @@ class Cloud:
         """What `openstack` prints as JSON."""
         return self.openstack(words, *more, "-f", "json", by=by).json()
 
-    def table(self, words: str, *more: str | Path, by: str = "demo", stdin: bytes = b"") -> dict[str, str]:
+    def table(self, words: str, *more: str | Path, by: str = "demo", stdin: bytes | None = None) -> dict[str, str]:
         """What `glance` prints as a table of two columns."""
         return dict(rows(self.glance(words, *more, by=by, stdin=stdin).text))
 

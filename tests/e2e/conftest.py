@@ -46,6 +46,7 @@ def shared_cloud(
         "token_cache": {"memcached_servers": [memcached.address], "secret_key": "cloud"},
         "stores.backends.second": {"kind": "file", "dir": "images2"},
         "api.show_multiple_locations": True,
+        "api.import_filter": {"allowed_hosts": ["127.0.0.1"], "allowed_ports": [], "denied_networks": []},
     }
     glint = Glint(folder / "glint", settings)
     glint.settings["server.worker_self_reference_url"] = glint.url

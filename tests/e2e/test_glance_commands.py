@@ -119,6 +119,7 @@ def test_what_there_is_is_told(cloud: Cloud) -> None:
     assert {"id", "name", "disk_format", "os_hidden"} <= attributes
     assert "import-methods" in cloud.table("import-info")
     assert "second" in cloud.table("stores-info")["stores"]
+    assert "images2" in cloud.table("stores-info --detail", by="admin")["stores"]
     assert cloud.get("/v2/info/usage", by="demo") == {"usage": {}}
     assert cloud.glance("usage").stderr == ""
 
@@ -127,3 +128,47 @@ def test_what_there_is_is_told(cloud: Cloud) -> None:
 def test_the_client_helps_itself(cloud: Cloud) -> None:
     assert "cache-queue" in cloud.glance("help").text
     assert "image-import" in cloud.glance("bash-completion").text
+
+
+@covers("glance image-stage", "glance image-import", "glance image-tasks")
+def test_staged_data_are_imported_and_tasks_tell_of_it(cloud: Cloud) -> None:
+    image_id = cloud.glint.create(token=cloud.token("demo"), name="g-staged")
+    cloud.glance("image-stage --file", cloud.disk, image_id)
+    assert cloud.show(image_id)["status"] == "uploading"
+    cloud.glance("image-import --store second", image_id)
+    cloud.until(lambda: cloud.show(image_id)["status"] == "active")
+    found = cloud.show(image_id)
+    assert (found["checksum"], found["stores"]) == (CONTENT.digest("md5"), "second")
+    cloud.until(lambda: "success" in cloud.glance("image-tasks", image_id).text)
+
+
+@covers("glance image-create-via-import")
+def test_an_image_is_made_by_import_from_a_file_and_from_the_web(cloud: Cloud) -> None:
+    words = "image-create-via-import --name g-imported"
+    made = cloud.table(words, *FORMATS, "--file", cloud.disk)["id"]
+    cloud.origin.add("g-web", CONTENT)
+    source = ("--import-method", "web-download", "--uri", cloud.origin.url("g-web"))
+    fetched = cloud.table(words, *FORMATS, *source)["id"]
+    cloud.until(lambda: cloud.show(made)["status"] == cloud.show(fetched)["status"] == "active")
+    assert {cloud.show(image_id)["checksum"] for image_id in (made, fetched)} == {CONTENT.digest("md5")}
+
+
+@covers("glance task-create", "glance task-show", "glance task-list")
+def test_a_task_that_imports_is_begun_shown_and_listed(cloud: Cloud) -> None:
+    cloud.origin.add("g-task", CONTENT)
+    properties = {"name": "g-task", "disk_format": "raw", "container_format": "bare"}
+    given = {"import_from": cloud.origin.url("g-task"), "import_from_format": "raw", "image_properties": properties}
+    task_id = cloud.table("task-create --type import --input", json.dumps(given), by="admin")["id"]
+    cloud.until(lambda: cloud.table("task-show", task_id, by="admin")["status"] == "success")
+    listed = rows(cloud.glance("task-list --type import --status success", by="admin").text)
+    assert task_id in {row[0] for row in listed}
+    assert [image["name"] for image in cloud.get("/v2/images?name=g-task")["images"]] == ["g-task"]
+
+
+@covers("glance stores-delete")
+def test_an_image_is_deleted_from_one_of_its_stores(cloud: Cloud) -> None:
+    image_id = cloud.image("g-two-stores")
+    cloud.glance("image-import --import-method copy-image --stores second", image_id, by="admin")
+    cloud.until(lambda: set(cloud.show(image_id)["stores"].split(",")) == {"local", "second"})
+    cloud.glance("stores-delete --store second", image_id, by="admin")
+    assert cloud.show(image_id)["stores"] == "local"

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -52,9 +53,7 @@ def _commands() -> dict[str, list[str]]:
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:
-    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        stdin.write(base64.b64decode(request["stdin"]))
-        stdin.seek(0)
+    with _input(request["stdin"]) as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         child = os.fork()
         if child == 0:
             _become(request, stdin.fileno(), stdout.fileno(), stderr.fileno())
@@ -64,6 +63,23 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
             "stdout": _content(stdout),
             "stderr": _content(stderr),
         }
+
+
+@contextlib.contextmanager
+def _input(data: str | None) -> Iterator[Any]:
+    """A file of the data; a terminal at which nobody types if there are none, since a pipe would count as data."""
+    if data is None:
+        keyboard, terminal = os.openpty()
+        try:
+            with os.fdopen(terminal, "rb", buffering=0) as stdin:
+                yield stdin
+        finally:
+            os.close(keyboard)
+        return
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(base64.b64decode(data))
+        stdin.seek(0)
+        yield stdin
 
 
 def _become(request: dict[str, Any], *files: int) -> None:

@@ -15,7 +15,10 @@ _DRIVER = Path(__file__).with_name("client_driver.py")
 
 
 class DrivenClients:
-    """A context manager. `ran` has the first words of every command that was run, with its program before them."""
+    """A context manager. Without `stdin` a command runs as at a terminal.
+
+    `ran` has the first words of every command that was run, with its program before them.
+    """
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
@@ -47,15 +50,15 @@ class DrivenClients:
         """Every command that the installed clients register: `glance image-list`, `openstack image list`."""
         return {f"{program} {name}" for program, names in self._known.items() for name in names}
 
-    def openstack(self, env: Mapping[str, str], *arguments: str | Path, stdin: bytes = b"") -> Finished:
+    def openstack(self, env: Mapping[str, str], *arguments: str | Path, stdin: bytes | None = None) -> Finished:
         """Raises ClientFailed."""
         return self._run(env, "openstack", [str(word) for word in arguments], stdin)
 
-    def glance(self, env: Mapping[str, str], *arguments: str | Path, stdin: bytes = b"") -> Finished:
+    def glance(self, env: Mapping[str, str], *arguments: str | Path, stdin: bytes | None = None) -> Finished:
         """Raises ClientFailed."""
         return self._run(env, "glance", [str(word) for word in arguments], stdin)
 
-    def _run(self, env: Mapping[str, str], program: str, arguments: list[str], stdin: bytes) -> Finished:
+    def _run(self, env: Mapping[str, str], program: str, arguments: list[str], stdin: bytes | None) -> Finished:
         self.ran |= {
             f"{program} {name}" for name in self._known[program] if arguments[: len(name.split())] == name.split()
         }
@@ -64,7 +67,7 @@ class DrivenClients:
                 "program": program,
                 "arguments": arguments,
                 "environment": self._clients.environment(env),
-                "stdin": base64.b64encode(stdin).decode(),
+                "stdin": None if stdin is None else base64.b64encode(stdin).decode(),
             }
         )
         stdout, stderr = (base64.b64decode(answer[name]) for name in ("stdout", "stderr"))

@@ -77,3 +77,19 @@ def test_the_newest_version_is_current_and_every_version_is_accepted() -> None:
     assert [one["id"] for one in versions if one["status"] == "CURRENT"] == ["v2.18"]
     assert versions[0]["links"] == [{"rel": "self", "href": "https://glint.example/v2/"}]
     assert all(api_path(f"/v{version}/images", "") == "/v2/images" for version in VERSIONS)
+
+
+def test_without_a_cache_the_versions_that_have_one_are_neither_listed_nor_accepted() -> None:
+    versions = version_list("https://glint.example/", with_cache=False)["versions"]
+    assert [one["id"] for one in versions if one["status"] == "CURRENT"] == ["v2.17"]
+    assert {"v2.14", "v2.16", "v2.18"}.isdisjoint(one["id"] for one in versions)
+    assert api_path("/v2.18/images", "", with_cache=False) == "/"
+    assert api_path("/v2.17/images", "", with_cache=False) == "/v2/images"
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "PATCH"])
+def test_a_path_that_no_header_allow_names_is_none_for_other_methods(method: str) -> None:
+    with pytest.raises(NoSuchResource):
+        TABLE.find(method, "/v2/cached_images")
+    with pytest.raises(MethodUnknown):
+        TABLE.find("BREW", "/v2/cached_images")
