@@ -28,7 +28,8 @@ async def index_cached(call: Call) -> web.StreamResponse:
 async def delete_cached(call: Call) -> web.StreamResponse:
     """Nothing is said of an image that is not cached."""
     _enforce(call)
-    await call.services.cache.evict(call.image_id)
+    if await call.services.cache.entry(call.image_id) is not None:  # what the path names need be no name of an entry
+        await call.services.cache.evict(call.image_id)
     return json_response(None)
 
 
