@@ -84,6 +84,8 @@ def fold_json(document: Any, known: Mapping[str, str], key: str = "") -> Any:
         return _FOLDED[key] if key in _FOLDED and document else fold(document, known)
     if isinstance(document, float) and key in _EPOCHS:
         return "<epoch>"
+    if key == "id" and isinstance(document, int):
+        return "<row>"  # of Glance's table of cached images; it counts those of all cases
     if isinstance(document, list):
         folded = [fold_json(item, known) for item in document]
         if key in _UNORDERED_RECORDS:
