@@ -64,7 +64,8 @@ def request(job: Requests, ready: Callable[[], None]) -> Outcome:
     started_s = time.perf_counter()
     errors = _drive(job, callers, started_s, waits_s)
     seconds = time.perf_counter() - started_s
-    waiting = [caller.waited_s for caller in callers if caller.waited_s > _UNUSUAL_S]
+    # Where nobody was answered, how long they wait is all that can be told.
+    waiting = [caller.waited_s for caller in callers if caller.waited_s > _UNUSUAL_S or not waits_s]
     for caller in callers:
         caller.socket.close()
     body = callers[0].body

@@ -155,7 +155,7 @@ class Draft:
             raise Forbidden(f"Attribute {name} can be only replaced for a queued image.")
         value = image_fields.column_value(name, operation.value)
         if name == "tags":
-            self._tags = operation.value
+            self._tags = operation.value  # as sent, for the quota
         else:
             self._columns[name] = value
 
@@ -187,7 +187,7 @@ class Draft:
             columns=dict(self._columns),
             set_properties=dict(self._set),
             removed_properties=frozenset(self._removed & self._image.properties.keys()),
-            tags=self._tags,
+            tags=None if self._tags is None else tuple(dict.fromkeys(self._tags)),
         )
 
 
