@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from bench.scenarios import cold, hot, metadata, mixed, pages, ranges, restart, slow, storm
+from bench.scenarios import cold, hot, listing, metadata, mixed, pages, ranges, restart, slow, storm
 from bench.session import AnyScenario
 
-SCENARIOS: Mapping[str, AnyScenario] = {
-    one.SCENARIO.name: one.SCENARIO for one in (hot, cold, storm, ranges, slow, mixed, pages, restart, metadata)
-}
+_IN_ORDER = (hot, cold, storm, ranges, slow, mixed, pages, restart, metadata, listing)
+
+SCENARIOS: Mapping[str, AnyScenario] = {one.SCENARIO.name: one.SCENARIO for one in _IN_ORDER}

@@ -37,7 +37,7 @@ class Load:
 
 
 SMALL = Load(images=2, size_bytes=4 * MIB, downloads=2, clients=1, seconds=0.3, rounds=1)
-REAL = Load(images=8, size_bytes=GIB, downloads=8, clients=4, seconds=3.0, rounds=5, workers=(1, 2))
+REAL = Load(images=8, size_bytes=GIB // 2, downloads=8, clients=4, seconds=2.0, rounds=5, workers=(1, 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from bench.load import Downloads
 from bench.measuring import Cores, Run, WrongBytes, measure, xxh3_of
 from bench.places import FLOOR, GLANCE, GLINT, GLINT_FILE, GLINT_SYSTEM, NGINX, NGINX_CACHE, STORE, VARNISH, glint_name
 from bench.results import Results, ratio_lines, rows, table
-from bench.scenarios import cold, hot, metadata, mixed, pages, ranges, restart, slow, storm
+from bench.scenarios import cold, hot, listing, metadata, mixed, pages, ranges, restart, slow, storm
 from bench.session import Session
 from tests.content import MIB, Noise
 from tests.peers import Glance, Keystone, Memcached
@@ -139,6 +139,15 @@ def test_a_restart_is_over_with_a_hit_that_needs_no_store(session: Session, tmp_
     assert all(line["verified"] == 1 for line in written)
     assert all(line["figures"]["index_s"] >= line["seconds"] for line in written if line["server"] == GLINT)
     assert "first hit s" in shown("restart", runs)
+
+
+def test_pages_of_many_images_are_the_right_ones_on_every_database(session: Session, tmp_path: Path) -> None:
+    runs = listing.run(session, listing.SMALL)
+
+    written = lines(tmp_path, "listing")
+    assert {line["server"] for line in written} == {listing.ON_SQLITE, listing.ON_POSTGRESQL}
+    assert all(line["bodies"] > 0 for line in written)
+    assert "p99 ms" in shown("listing", runs)
 
 
 def test_metadata_asks_glint_and_glance_for_the_same_images(session_with_glance: Session, tmp_path: Path) -> None:
