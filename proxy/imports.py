@@ -4,6 +4,8 @@ The data are staged first, so that every store gets the same; only a copy is rea
 under the import lock alone. Source: glance/async_/flows/api_image_import.py.
 """
 
+import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -19,6 +21,7 @@ from proxy.blobs import active_locations
 from proxy.errors import RequestError
 from proxy.examination import Examination
 from proxy.import_plan import ImportPlan
+from proxy.import_plugins import PLUGINS, Subject
 from proxy.import_progress import Progress
 from proxy.import_tools import ImportTools
 from proxy.import_undo import ImportUndo
@@ -105,6 +108,7 @@ class ImportJob:
         self._remote: RemoteImage | None = None
         self._digest: str | None = None
         self._limit: StorageLimit | None = None
+        self._columns: Mapping[str, Any] = {}  # what plugins made of the image, which it is with its first store
 
     @property
     def task(self) -> Task:
@@ -137,7 +141,6 @@ class ImportJob:
     async def run(self, progress: TaskProgress) -> Mapping[str, Any]:
         image = await self._do.registry.images.get(GLINT, self._image_id)
         image, size_bytes = await self._prepare(image)
-        self._limit = await self._do.quotas.storage(self._context)
         for number, store in enumerate(self._plan.stores, start=1):
             activates = not self._plan.copies and (not self._plan.must_succeed or number == len(self._plan.stores))
             try:
@@ -156,6 +159,7 @@ class ImportJob:
     async def _prepare(self, image: Image) -> tuple[Image, int]:
         """Bring the data to where the stores get them from: the image as it then is, and their size."""
         if self._plan.copies:
+            self._limit = await self._do.quotas.storage(self._context)
             return image, image.size_bytes or 0
         if self._plan.name == import_requests.WEB_DOWNLOAD:
             await self._do.quotas.check_staging(self._context)
@@ -163,9 +167,43 @@ class ImportJob:
                 await self._stage(chunks)
         elif self._plan.name == import_requests.GLANCE_DOWNLOAD:
             image = await self._fetch_remote(image)
+        self._limit = await self._do.quotas.storage(self._context)
+        image = await self._plug_in(image)
         size_bytes = await self._do.staging.size(self._image_id)
         await self._do.quotas.check_size(self._context, size_bytes)
         return image, size_bytes
+
+    async def _plug_in(self, image: Image) -> Image:
+        """Let the plugins do their work; tasks of the type `import` have none."""
+        names = () if self._has_record else self._do.config.import_plugins
+        if names and self._remote is not None:
+            await self._prove_remote()
+        for name in names:
+            limit_bytes: int = self._do.config.image_size_cap
+            if self._limit is not None:
+                limit_bytes = min(limit_bytes, await self._do.quotas.room_bytes(self._limit, image.id, None))
+            subject = Subject(
+                context=self._context,
+                image=image,
+                staging=self._do.staging,
+                limit_bytes=limit_bytes,
+                config=self._do.config,
+            )
+            changes = await PLUGINS[name](subject)
+            if changes.set_properties:
+                await self._change(ImageChanges(set_properties=changes.set_properties))
+            self._columns = {**self._columns, **changes.columns}
+            image = replace(image, **changes.columns)
+        return image
+
+    async def _prove_remote(self) -> None:
+        """Before plugins make other data of it. Raises TaskFailed."""
+        assert self._remote is not None
+        digest = hashlib.sha512()
+        async with self._do.staging.read(self._image_id) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(digest.update, chunk)
+        self._compare(self._remote.sha512, digest.hexdigest())
 
     async def _fetch_remote(self, image: Image) -> Image:
         self._remote = await RemoteImage.found(self._do.glances, self._context.token, self._plan.method)
@@ -204,12 +242,14 @@ class ImportJob:
     def _check_digest(self, image: Image, digest: str) -> None:
         """That every store gets the same, and that it is what the image says or its origin. Raises TaskFailed."""
         said = image.os_hash_value if self._plan.copies and image.os_hash_algo == "sha512" else None
-        if self._remote is not None:
+        if self._remote is not None and not self._do.config.import_plugins:
             said = self._remote.sha512
-        expected = self._digest or said
+        self._compare(self._digest or said, digest)
+        self._digest = digest
+
+    def _compare(self, expected: str | None, digest: str) -> None:
         if expected is not None and expected.lower() != digest:
             raise TaskFailed("The data are not those that the image's digest is of.")
-        self._digest = digest
 
     @asynccontextmanager
     async def _source(self, image: Image) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -226,7 +266,7 @@ class ImportJob:
         self._progress.took(store)
         status = {"status": Status.ACTIVE} if activates else {}
         changes = ImageChanges(
-            columns={**columns, **status},
+            columns={**self._columns, **columns, **status},
             set_properties=self._progress.properties(),
             added_locations=(stored.location,),
         )

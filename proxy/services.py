@@ -14,6 +14,7 @@ from proxy.api.config import ApiConfig
 from proxy.api.image_schema import CustomProperties
 from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthentication
 from proxy.config import Config
+from proxy.import_plugins import check_programs
 from proxy.import_tools import ImportTools
 from proxy.imports import Importer
 from proxy.policy import Policy
@@ -144,7 +145,8 @@ async def _open_identity(
 
 
 def _load_files(config: ApiConfig) -> tuple[Policy, PropertyProtections, CustomProperties]:
-    """Raises what is wrong with one of the files."""
+    """Raises what is wrong with one of the files, or a program that is not there."""
+    check_programs(config.import_plugins)
     policy = Policy(config.policy_file)
     protections = property_protections.load(
         config.property_protection_file, config.property_protection_rule_format, policy

@@ -2,6 +2,7 @@
 
 from cache import CacheError
 from proxy.api.image_schema import ImageSchemaBroken
+from proxy.import_plugins import ProgramMissing
 from proxy.listening import CannotListen
 from proxy.policy import PolicyFileBroken
 from proxy.property_protections import ProtectionFileBroken
@@ -20,6 +21,7 @@ STARTUP_ERRORS = (
     NoSuchAlgorithm,
     ImageSchemaBroken,
     PolicyFileBroken,
+    ProgramMissing,
     ProtectionFileBroken,
     RegistryMisconfigured,
     WorkerFailed,

@@ -1,14 +1,22 @@
 """The `api:` section of config.yaml."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Field
 
 from upstream.stores import ImportFilterConfig
+from upstream.types import Image
 
 _MIB = 1024 * 1024
+_NAME_MAX = 255
+_RESERVED_PREFIX = "os_glance"
+_ATTRIBUTES = frozenset(attribute.name for attribute in fields(Image)) | {
+    *("min_disk", "min_ram", "size", "virtual_size", "deleted", "deleted_at"),
+    *("location", "direct_url", "self", "file", "schema", "stores"),
+}
 _STORAGE = re.compile(r"(\d{1,15}) *(?:([KMGT])?i?B)?", re.ASCII)
 _POWERS = {None: 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -21,6 +29,25 @@ def _storage_bytes(value: Any) -> Any:
     if match is None:
         raise ValueError('expected a size such as 500GB or "500 GiB", both of 1024-byte KB, or 0 for no limit')
     return int(match[1]) * 1024 ** _POWERS[match[2]]
+
+
+def _injectable(name: str) -> str:
+    if not 0 < len(name) <= _NAME_MAX or name.startswith(_RESERVED_PREFIX) or name in _ATTRIBUTES:
+        raise ValueError(f"expected names of custom properties, of 1 to {_NAME_MAX} characters, got {name!r}")
+    return name
+
+
+class InjectMetadataConfig(BaseModel, frozen=True, extra="forbid"):
+    """`api.inject_metadata`: Glance's section inject_metadata_properties."""
+
+    ignore_user_roles: tuple[str, ...] = ("admin",)
+    inject: dict[Annotated[str, AfterValidator(_injectable)], str] = {}
+
+
+class ConversionConfig(BaseModel, frozen=True, extra="forbid"):
+    """`api.conversion`: Glance's section image_conversion."""
+
+    output_format: Literal["raw", "qcow2", "vmdk"] = "raw"
 
 
 class ApiConfig(BaseModel, frozen=True, extra="forbid"):
@@ -37,6 +64,11 @@ class ApiConfig(BaseModel, frozen=True, extra="forbid"):
         "copy-image",
     )
     import_filter: ImportFilterConfig = ImportFilterConfig()
+    import_plugins: tuple[
+        Literal["no_op", "inject_image_metadata", "image_conversion", "image_decompression"], ...
+    ] = ()
+    inject_metadata: InjectMetadataConfig = InjectMetadataConfig()
+    conversion: ConversionConfig = ConversionConfig()
     glance_download_properties: tuple[str, ...] = ("hw_", "trait:", "os_distro", "os_secure_boot", "os_type")
     staging_dir: Path = Path("var/staging")
     tasks_max: int = Field(default=16, ge=1)

@@ -54,6 +54,22 @@ class FormatInspection:
                 raise UnsupportedMediaType(str(error)) from error
             return None
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether more data would change nothing of what `identify` says."""
+        return self._inspector is None or self._inspector.formats is not None
+
+    def identify(self) -> str:
+        """The format the data have, whatever the image says; in the place of `finish`. Raises UnsupportedMediaType."""
+        assert self._inspector is not None
+        self._inspector.close()
+        try:
+            found = self._found()
+        except oslo.ImageFormatError as error:
+            raise UnsupportedMediaType(str(error)) from error
+        self._check_safety(found)
+        return str(found)
+
     def _judge(self) -> int:
         found = self._found()
         name = str(found)

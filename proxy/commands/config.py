@@ -14,6 +14,7 @@ from proxy.api import image_schema
 from proxy.api.config import ApiConfig
 from proxy.api.image_schema import ImageSchemaBroken
 from proxy.config import Config
+from proxy.import_plugins import ProgramMissing, check_programs
 from proxy.policy import Policy, PolicyFileBroken
 from proxy.property_protections import ProtectionFileBroken
 from upstream.registry import RegistryMisconfigured, open_registry
@@ -30,6 +31,10 @@ def check(config: Config) -> list[str]:
         f"{key}: {file} cannot be read: {reason}" for key, file in _files(config) if (reason := _unreadable(file))
     ]
     problems += _problems_of_files(config.api)
+    try:
+        check_programs(config.api.import_plugins)
+    except ProgramMissing as error:
+        problems.append(str(error))
     try:
         open_registry(config.registry)
     except RegistryMisconfigured as error:
@@ -94,10 +99,11 @@ def _plain(value: Any) -> Any:
         return _size(value)
     if value is None or isinstance(value, bool | int | float):
         return int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted(_plain(item) for item in value)
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [_plain(item) for item in value]
+        return sorted(items) if isinstance(value, set | frozenset) else items
     return _USER_INFO.sub(rf"\1:{_MASK}@", str(value))
 
 

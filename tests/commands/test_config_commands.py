@@ -65,6 +65,15 @@ def test_every_file_of_the_api_that_cannot_be_followed_is_told(tmp_path: Path) -
     assert schema.startswith(f"glint: api.image_schema_file: {tmp_path}/schema.json: name: an attribute of every image")
 
 
+def test_a_program_that_a_plugin_lacks_is_told_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = glint("config", "check", "--set", "api.import_plugins=[image_conversion]")
+    assert result.exit_code == 2
+    assert "qemu-utils" in result.stderr
+
+
 @pytest.mark.parametrize("key", ["property_protection_file", "image_schema_file"])
 def test_serve_does_not_start_with_a_file_that_cannot_be_followed(tmp_path: Path, key: str) -> None:
     """In a process of its own: what serves sets up logging for good."""

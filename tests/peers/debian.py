@@ -15,6 +15,7 @@ PACKAGES = {
     "nginx": "nginx",
     "varnishd": "varnish",
     "strace": "strace",
+    "qemu-img": "qemu-utils",
 }
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # an ordinary user's PATH lacks sbin
 POLICY = Path("/usr/sbin/policy-rc.d")

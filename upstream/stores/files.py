@@ -147,14 +147,7 @@ class Part:
             self._create()
 
     def _create(self) -> None:
-        while True:
-            part = self._folder.place(f".{self._image_id}.{secrets.token_hex(8)}.part")
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.fstat(fd).st_nlink:
-                self._part, self._fd = part, fd
-                return
-            os.close(fd)  # another process started, found it without a lock and removed it
+        self._part, self._fd = create_part(self._folder, self._image_id, 0o666)
 
     def append(self, chunks: Sequence[bytes]) -> None:
         with self._lock, self._folder.translated():
@@ -195,6 +188,17 @@ class Part:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def create_part(folder: Folder, image_id: str, mode: int) -> tuple[Path, int]:
+    """A file of a name that no reader takes for an image, and its descriptor, which holds the lock of it."""
+    while True:
+        part = folder.place(f".{image_id}.{secrets.token_hex(8)}.part")
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return part, fd
+        os.close(fd)  # another process started, found it without a lock and removed it
 
 
 def sync_dir(path: Path) -> None:

@@ -11,6 +11,7 @@ from upstream.errors import DataNotFound
 from upstream.stores import file
 from upstream.stores.config import FileStoreConfig
 from upstream.stores.locations import file_url
+from upstream.stores.reworks import Rework
 from upstream.types import Location
 
 log = structlog.get_logger()
@@ -35,6 +36,22 @@ class Staging:
     async def size(self, image_id: str) -> int:
         """Raises DataNotFound."""
         return await self._store.size(self._location(image_id))
+
+    @asynccontextmanager
+    async def reworked(self, image_id: str) -> AsyncIterator[Rework]:
+        """What is written to `target` takes the place of the data, if `is_wanted` says so on leaving without an error.
+
+        Raises DataNotFound.
+        """
+        await self.size(image_id)
+        rework = Rework(SERVICE, self._folder, image_id)
+        try:
+            await asyncio.to_thread(rework.open)
+            yield rework
+            if rework.is_wanted:
+                await asyncio.to_thread(rework.publish)
+        finally:
+            await asyncio.shield(asyncio.to_thread(rework.close))
 
     async def remove(self, image_id: str) -> None:
         """That there are none is no error."""
