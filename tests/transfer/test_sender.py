@@ -138,7 +138,7 @@ async def test_a_large_image_that_one_client_reads_once_does_not_stay_in_memory(
         await glint.fetch(image_id)
         await glint.until_cached(image_id)
         path = entry_path(glint, image_id)
-        # Pages in the client's socket cannot be let go: twice the send buffer of a paced socket, as the kernel counts.
+        # Pages on their way to the client when the entry is published cannot be let go: what a socket's queue holds.
         assert await asyncio.to_thread(resident_pages, path) * mmap.PAGESIZE <= 8 * MIB
         assert await glint.fetch(image_id) == content.read()
         assert await asyncio.to_thread(resident_pages, path) * mmap.PAGESIZE <= 24 * MIB
