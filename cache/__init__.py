@@ -15,11 +15,11 @@ from cache.errors import (
 )
 from cache.housekeeping import Verdict
 from cache.images import Filling, ImageCache
-from cache.index import Entry, Usage
 from cache.policies import POLICIES, Policy
 from cache.prewarm import CacheState, CacheStatus, Prewarmer, Resolve
 from cache.queue import Proof, Queue
 from cache.reader import Reader
+from cache.rows import Entry, Usage
 from cache.simulation import Download, Replayed, replay
 from cache.stopped import StoppedCache
 from cache.threads import in_thread

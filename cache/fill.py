@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from cache.check import Check
-from cache.disk import Claim, Folder
+from cache.claims import Claim
+from cache.disk import Folder
 from cache.errors import GoneRound
 from cache.files import Mark, look, set_mark, write_all
 from cache.progress import Progress

@@ -4,7 +4,7 @@ import asyncio
 import os
 from enum import Enum, auto
 
-from cache.disk import Claim, Role
+from cache.claims import Claim, Role
 from cache.files import Mark, is_same, look
 from cache.progress import Progress
 from cache.range_policy import FillRate

@@ -12,7 +12,8 @@ from typing import Self
 
 import structlog
 
-from cache.disk import Claim, Folder, Role
+from cache.claims import Claim, Role
+from cache.disk import Folder
 from cache.errors import (
     Abandoned,
     CacheError,

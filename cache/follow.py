@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from enum import Enum, auto
 
-from cache.disk import Claim
+from cache.claims import Claim
 from cache.files import Mark, become_filler, look
 from cache.flight import Flight
 

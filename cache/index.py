@@ -8,168 +8,29 @@ Who goes first is said by a `Policy` (cache/policies.py), whose segments are a c
 last used; `place` is its rank in its segment, and newer than that if it has fallen back from the next one.
 """
 
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 from cache.disk import Found, charge_bytes
+from cache.index_file import PINNED, IndexFile
 from cache.lru import Candidate
 from cache.policies import SEGMENTS_MAX, Policy
+from cache.rows import COLUMNS, Entry, Usage, entry_of
 from cache.types import Blob, Digest
 
-_PINNED = -1  # stands for a segment of its own in the totals: no policy has its bytes at its disposal
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS entries (
-    key              TEXT PRIMARY KEY,
-    size_bytes       INTEGER NOT NULL,
-    charge_bytes     INTEGER NOT NULL,
-    digest_algorithm TEXT,
-    digest_value     TEXT,
-    segment          INTEGER NOT NULL DEFAULT 0,
-    place            INTEGER NOT NULL,
-    used             INTEGER NOT NULL,
-    used_at_s        REAL NOT NULL,
-    created_at_s     REAL NOT NULL,
-    hits             INTEGER NOT NULL DEFAULT 0,
-    pinned           INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used);
-CREATE INDEX IF NOT EXISTS entries_by_place ON entries (segment, place, created_at_s);
-CREATE TABLE IF NOT EXISTS promises (
-    name             TEXT PRIMARY KEY,
-    key              TEXT NOT NULL,
-    size_bytes       INTEGER NOT NULL,
-    charge_bytes     INTEGER NOT NULL,
-    digest_algorithm TEXT,
-    digest_value     TEXT
-) STRICT;
-CREATE TABLE IF NOT EXISTS totals (
-    one        INTEGER PRIMARY KEY CHECK (one = 1),
-    entries    INTEGER NOT NULL,
-    used_bytes INTEGER NOT NULL,
-    uses       INTEGER NOT NULL
-) STRICT;
-INSERT OR IGNORE INTO totals VALUES (1, 0, 0, 0);
-CREATE TABLE IF NOT EXISTS segments (
-    segment      INTEGER PRIMARY KEY,
-    charge_bytes INTEGER NOT NULL
-) STRICT;
-INSERT OR IGNORE INTO segments VALUES {", ".join(f"({number}, 0)" for number in range(_PINNED, SEGMENTS_MAX))};
-CREATE TRIGGER IF NOT EXISTS entry_added AFTER INSERT ON entries BEGIN
-    UPDATE totals SET entries = entries + 1, used_bytes = used_bytes + new.charge_bytes;
-    UPDATE segments SET charge_bytes = charge_bytes + new.charge_bytes WHERE segment = new.segment;
-END;
-CREATE TRIGGER IF NOT EXISTS entry_removed AFTER DELETE ON entries BEGIN
-    UPDATE totals SET entries = entries - 1, used_bytes = used_bytes - old.charge_bytes;
-    UPDATE segments SET charge_bytes = charge_bytes - old.charge_bytes
-        WHERE segment = iif(old.pinned, {_PINNED}, old.segment);
-END;
-CREATE TRIGGER IF NOT EXISTS entry_moved AFTER UPDATE OF segment, pinned ON entries BEGIN
-    UPDATE segments SET charge_bytes = charge_bytes - old.charge_bytes
-        WHERE segment = iif(old.pinned, {_PINNED}, old.segment);
-    UPDATE segments SET charge_bytes = charge_bytes + new.charge_bytes
-        WHERE segment = iif(new.pinned, {_PINNED}, new.segment);
-END;
-"""
-_NAMES = frozenset(re.findall(r"IF NOT EXISTS (\w+)", _SCHEMA))
-_SELECT = "SELECT key, size_bytes, digest_algorithm, digest_value, hits, used_at_s, created_at_s, pinned FROM entries"
-_BUSY_S = 3.0
-_BUSY_PAUSE_S = 0.01
+_SELECT = f"SELECT {COLUMNS} FROM entries"
 _SETTLED_AT_ONCE = 500  # rows: some 20 ms, in which nobody else can write
 _SETTLE_PAUSE_S = 0.003
 
 
-class OtherSchema(sqlite3.DatabaseError):
-    """An index that another version of Glint made. It says nothing that the folder does not, but for the order."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One row, for lists and statistics."""
-
-    key: str
-    size_bytes: int
-    digest: Digest | None
-    hits: int
-    used_at_s: float
-    created_at_s: float
-    pinned: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Bytes charged against the limit, and how many entries there are.
-
-    `leaving_bytes` lie in files that are out of use and still read, `quarantined_bytes` in damaged ones.
-    """
-
-    entries: int
-    committed_bytes: int
-    reserved_bytes: int
-    leaving_bytes: int = 0
-    quarantined_bytes: int = 0
-
-    @property
-    def charged_bytes(self) -> int:
-        return self.committed_bytes + self.reserved_bytes + self.leaving_bytes + self.quarantined_bytes
-
-
-class Index:
-    """One connection to index.db. Other processes hold theirs: WAL and a busy time-out see to that.
-
-    Raises OtherSchema, and whatever else sqlite3 finds wrong with the file. `path` None: in memory, for a replay.
-    `clock` tells the time of day in seconds.
-    """
+class Index(IndexFile):
+    """The rows of index.db. `clock` tells the time of day in seconds."""
 
     def __init__(self, path: Path | None, *, clock: Callable[[], float] | None = None) -> None:
-        self.path = path
+        super().__init__(path)
         self._clock = clock or time.time
-        self._db = sqlite3.connect(path or ":memory:", timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            self._inode = path.stat().st_ino if path else 0
-            self._use_wal()
-            # A power cut may lose the last touches; it cannot damage the file, and `settle` repairs what is missing.
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._check_schema()
-            names = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
-            if not names >= _NAMES:  # else nothing to write, so no waiting for who does
-                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _use_wal(self) -> None:
-        """SQLite does not wait by itself where several make this change of a new file at once."""
-        deadline_s = time.monotonic() + _BUSY_S
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(_BUSY_PAUSE_S)
-            else:
-                return
-
-    def _check_schema(self) -> None:
-        columns = {row[1] for row in self._db.execute("PRAGMA table_info(entries)")}
-        if columns and not columns >= {"segment", "place"}:
-            raise OtherSchema("another version of Glint made it")
-
-    def close(self) -> None:
-        self._db.close()
-
-    @property
-    def is_current(self) -> bool:
-        """False once another process has put a new file in the place of this one, which was damaged."""
-        try:
-            return self.path is None or self.path.stat().st_ino == self._inode
-        except FileNotFoundError:
-            return False
 
     def is_promised(self, name: str) -> bool:
         """Whether the fill whose file is `name` has its promise; the file must be there, or it may just be given back.
@@ -281,11 +142,11 @@ class Index:
 
     def entries(self) -> list[Entry]:
         """All entries, the most recently used first."""
-        return [_entry(*row) for row in self._db.execute(f"{_SELECT} ORDER BY used DESC")]
+        return [entry_of(*row) for row in self._db.execute(f"{_SELECT} ORDER BY used DESC")]
 
     def entry(self, key: str) -> Entry | None:
         row = self._db.execute(f"{_SELECT} WHERE key = ?", (key,)).fetchone()
-        return _entry(*row) if row else None
+        return entry_of(*row) if row else None
 
     def usage(self) -> Usage:
         entries, committed = self._db.execute("SELECT entries, used_bytes FROM totals").fetchone()
@@ -370,7 +231,7 @@ class Index:
         return use  # no place is before its entry's last use
 
     def _space_bytes(self, limit_bytes: int) -> int:
-        return limit_bytes - self._segment_bytes(_PINNED)
+        return limit_bytes - self._segment_bytes(PINNED)
 
     def _segment_bytes(self, segment: int) -> int:
         size_bytes: int
@@ -391,47 +252,3 @@ class Index:
     def _charged(self) -> int:
         usage = self.usage()
         return usage.committed_bytes + usage.reserved_bytes
-
-    def _write(self) -> AbstractContextManager[None]:
-        return _Transaction(self._db)
-
-
-class _Transaction(AbstractContextManager[None]):
-    """BEGIN IMMEDIATE takes the write lock at once, so that what is read inside stays true until the commit."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._db.execute("COMMIT")
-        finally:
-            # Also after a commit that failed: left open, it would keep every other process from writing. Some errors
-            # have ended it already.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-
-
-def _entry(
-    key: str,
-    size_bytes: int,
-    algorithm: str | None,
-    value: str | None,
-    hits: int,
-    used_at_s: float,
-    created_at_s: float,
-    pinned: int,
-) -> Entry:
-    return Entry(
-        key=key,
-        size_bytes=size_bytes,
-        digest=Digest(algorithm, value) if algorithm and value else None,
-        hits=hits,
-        used_at_s=used_at_s,
-        created_at_s=created_at_s,
-        pinned=bool(pinned),
-    )

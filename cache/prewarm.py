@@ -19,8 +19,8 @@ import structlog
 
 from cache.errors import DiskFailed
 from cache.images import ImageCache
-from cache.index import Entry
 from cache.queue import Asked, Job, Proof, Queue
+from cache.rows import Entry
 from cache.threads import in_thread
 from cache.types import Blob, Source
 

@@ -10,8 +10,9 @@ from cache.disk import Folder
 from cache.errors import UnknownFormat
 from cache.files import become_reader, is_at
 from cache.housekeeping import Verdict
-from cache.index import Entry, Index, Usage
+from cache.index import Index
 from cache.queue import Queue
+from cache.rows import Entry, Usage
 from cache.scrub import Suspect, check_entry
 
 

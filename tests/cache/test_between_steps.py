@@ -13,7 +13,8 @@ import pytest
 
 from cache import CacheConfig, ImageCache, Outcome
 from cache.check import Check
-from cache.disk import Folder, Found, Role
+from cache.claims import Role
+from cache.disk import Folder, Found
 from cache.errors import GoneRound
 from cache.flight import Flight
 from cache.index import Index
@@ -166,7 +167,7 @@ def test_a_large_repair_of_the_index_keeps_nobody_from_opening_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers start together, and one of them has the whole folder to take in."""
-    monkeypatch.setattr("cache.index._BUSY_S", 0.1)
+    monkeypatch.setattr("cache.index_file._BUSY_S", 0.1)
     files = {key: Found(key, 1000, 0.0) for key in (f"image-{n}" for n in range(400))}
 
     def slowly(key: str) -> Found:

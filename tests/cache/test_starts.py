@@ -74,7 +74,7 @@ async def test_leftovers_of_a_power_cut_go_at_the_next_start(config: CacheConfig
 async def test_leftovers_of_a_killed_process_go_when_nobody_goes_on_with_them(
     config: CacheConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cache.ledger._ORPHAN_S", 0.5)
+    monkeypatch.setattr("cache.books._ORPHAN_S", 0.5)
     async with ImageCache(config, Instruments()):
         pass
     (config.dir / "fills" / "image-1.1").write_bytes(b"half")

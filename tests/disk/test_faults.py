@@ -19,9 +19,9 @@ _QUICK = {
     "cache.health.CLEAN_OPERATIONS_MIN": 12,
     "cache.health.UNSTABLE_PROBE_PAUSE_S": 0.05,
     "cache.housekeeping._EVERY_S": 0.1,
-    "cache.ledger._ORPHAN_S": 0.3,
+    "cache.books._ORPHAN_S": 0.3,
 }
-_QUICK_TO_HANG = {"cache.watch.HANG_S": 0.8, "cache.images._LOCATE_S": 0.5}
+_QUICK_TO_HANG = {"cache.watch.HANG_S": 0.8, "cache.boarding._LOCATE_S": 0.5}
 # Of these, `make test` does those that matter most.
 _LONG = {(fault, state) for fault in ("slow", "hangs", "little at once") for state in ("cold", "evicting", "scrubbing")}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from unittest.mock import patch
 
-from cache import CacheConfig, CacheError, ImageCache, Outcome, ledger
+from cache import CacheConfig, CacheError, ImageCache, Outcome, books
 from cache.sums import Summer
 from metrics import Instruments
 from tests.content import Noise
@@ -36,7 +36,7 @@ async def check(
     resumes = orphan_s is None
     every_s = 1.0 if resumes else 0.03
     _half_filled_files_are_the_start_of_their_images(config.dir, contents)
-    with patch("cache.ledger._ORPHAN_S", orphan_s or ledger._ORPHAN_S), patch("cache.housekeeping._EVERY_S", every_s):
+    with patch("cache.books._ORPHAN_S", orphan_s or books._ORPHAN_S), patch("cache.housekeeping._EVERY_S", every_s):
         async with ImageCache(config.model_copy(update=_LAZY), Instruments()) as cache:
             check_ = _Check(cache, config, contents)
             await check_.agrees()

@@ -52,7 +52,7 @@ def live(life: Life) -> None:
         with (
             structlog.testing.capture_logs() as logs,
             patch("cache.housekeeping._EVERY_S", chance.choice((0.03, 0.3))),
-            patch("cache.ledger._ORPHAN_S", chance.choice((0.1, 8.0))),
+            patch("cache.books._ORPHAN_S", chance.choice((0.1, 8.0))),
             patch("cache.resume.pause_s", lambda _failures, _chance: 0.001),
         ):
             takeovers = uvloop.run(_live(life, chance))

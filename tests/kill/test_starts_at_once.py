@@ -4,8 +4,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cache.disk import FORMAT, Folder
+from cache.disk import Folder
 from cache.index import Index
+from cache.layout import FORMAT
 
 WORKERS = 8
 

@@ -72,7 +72,7 @@ def test_the_recording_ends_with_what_lies_in_the_folder(tmp_path: Path) -> None
 async def test_after_a_power_cut_all_that_is_served_is_right_and_all_can_be_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, points: int
 ) -> None:
-    monkeypatch.setattr("cache.disk.boot_id", lambda: "the boot after the power cut")
+    monkeypatch.setattr("cache.layout.boot_id", lambda: "the boot after the power cut")
     for syncing in ("os.fsync", "os.fdatasync"):  # a second power cut is not played, and syncing takes long
         monkeypatch.setattr(syncing, lambda _: None)
     seed = seed_of_this_run()

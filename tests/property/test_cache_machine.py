@@ -186,7 +186,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.patches = ExitStack()
         for one in (
             structlog.testing.capture_logs(),
-            patch("cache.ledger._ORPHAN_S", 1e9),  # half-filled files stay until `nobody_goes_on`
+            patch("cache.books._ORPHAN_S", 1e9),  # half-filled files stay until `nobody_goes_on`
             patch("cache.resume.pause_s", lambda _failures, _chance: 0.001),
             patch("time.time", lambda: real_time() + self.clock_s),
             patch("os.fsync", lambda _fd: None),
@@ -384,7 +384,7 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(cache=caches)
     def nobody_goes_on(self, cache: ImageCache) -> None:
         """With half-filled files, for longer than they are kept."""
-        with patch("cache.ledger._ORPHAN_S", 0):
+        with patch("cache.books._ORPHAN_S", 0):
             for _ in range(2):
                 self._do(cache._ledger.sweep())
         self.model.halves.clear()

@@ -1,0 +1,136 @@
+"""The index and the folder together: made to agree, and changed one after the other. All of it blocks."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+
+import structlog
+
+from cache.disk import Folder
+from cache.index import Index
+from cache.policies import POLICIES
+from cache.rows import Usage
+from cache.types import CacheConfig
+
+log = structlog.get_logger(__name__)
+
+_ORPHAN_S = 7.0  # looked at every second or so, later on a busy machine: gone within ten
+
+
+class Books:
+    """What the cache holds and what it has promised. For one thread, which opens it first and closes `index`."""
+
+    index: Index
+
+    def __init__(self, folder: Folder, config: CacheConfig) -> None:
+        self.folder, self.policy = folder, POLICIES[config.policy]
+        self._config = config
+        self._orphans: dict[str, tuple[tuple[int, int, int], float]] = {}
+
+    def open(self) -> None:
+        self.folder.prepare()
+        try:
+            self.index = Index(self.folder.index_path)
+        except sqlite3.OperationalError:  # locked, or the disk is full: the index itself is well
+            raise
+        except sqlite3.DatabaseError as error:
+            self._replace_index(error)
+
+    def _replace_index(self, error: sqlite3.Error) -> None:
+        log.error("index.damaged", error=str(error), reason="a new one is made of what lies in the folder")
+        with self.folder.exclusive("index", wait=True):  # another process may have done it meanwhile
+            try:
+                self.index = Index(self.folder.index_path)
+                self.index.usage()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                self.folder.quarantine_index()
+                self.index = Index(self.folder.index_path)
+
+    def mend(self) -> None:
+        """Put a new index in the place of this one, unless another process has done so."""
+        log.error("index.damaged", reason="a new one is made of what lies in the folder")
+        with self.folder.exclusive("index", wait=True):
+            was_current = self.index.is_current
+            self.index.close()
+            if was_current:
+                self.folder.quarantine_index()
+            self.index = Index(self.folder.index_path)
+
+    def settle(self) -> int:
+        """Make the index agree with the folder, and say how many rows were wrong."""
+        try:
+            wrong = self.index.settle(self.folder.scan(), self.folder.entry_stat)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            self.index.close()
+            self._replace_index(error)
+            wrong = self.index.settle(self.folder.scan(), self.folder.entry_stat)
+        self.index.lost_promises(self.folder.has_fill, self.folder.entry_stat)
+        self.index.fit(self.policy, self._config.size_max)
+        return wrong
+
+    def usage(self) -> Usage:
+        if not self.index.is_current:
+            self.index.close()
+            self.index = Index(self.folder.index_path)
+            # It was removed, or replaced by a process that did not know what this one wrote into the old one since.
+            self.index.settle(self.folder.scan(), self.folder.entry_stat)
+        usage = self.index.usage()
+        return Usage(
+            entries=usage.entries,
+            committed_bytes=usage.committed_bytes,
+            reserved_bytes=usage.reserved_bytes + self._unpromised_bytes(),
+            leaving_bytes=self.folder.sweep_leaving(),
+            quarantined_bytes=self.folder.quarantined_bytes(),
+        )
+
+    def aside_bytes(self) -> int:
+        return self.folder.sweep_leaving() + self.folder.quarantined_bytes() + self._unpromised_bytes()
+
+    def _unpromised_bytes(self) -> int:
+        """What lies in fills whose promise was lost with a damaged index."""
+        promised = self.index.promised()
+        return sum(stat.st_size for path, stat in self.folder.fills() if path.name not in promised)
+
+    def release(self, name: str) -> None:
+        self.index.release(name, self.folder.has_fill, self.folder.entry_stat)
+
+    def evict(self, key: str) -> int | None:
+        found = self.folder.entry_stat(key)
+        if not self.folder.retire_entry(key):
+            found = None
+        self.index.forget(key, self.folder.has_entry)
+        return found.size_bytes if found else None
+
+    def pin(self, key: str, *, pinned: bool) -> bool:
+        has_entry = self.index.pin(key, pinned=pinned)
+        self.index.fit(self.policy, self._config.size_max)  # what is pinned is no part of the policy's space
+        return has_entry
+
+    def quarantine(self, key: str) -> None:
+        self.folder.quarantine_entry(key)
+        self.index.forget(key, self.folder.has_entry)
+
+    def sweep(self) -> list[str]:
+        self.folder.sweep_leaving()
+        self.index.lost_promises(self.folder.has_fill, self.folder.entry_stat)
+        return list(self._dead_fills())
+
+    def _dead_fills(self) -> Iterator[str]:
+        """Remove fills that nobody holds, nor has changed, for a while."""
+        now_s, before, self._orphans = time.monotonic(), self._orphans, {}
+        for path, stat in self.folder.fills():
+            state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            was, since_s = before.get(path.name, (state, now_s))
+            if was != state or not self.folder.is_orphan(path):
+                continue
+            if now_s - since_s < _ORPHAN_S:
+                self._orphans[path.name] = state, since_s
+                if path.name not in before and stat.st_size:
+                    yield path.name.rpartition(".")[0]
+            elif self.folder.retire_orphan(path):
+                self.release(path.name)
+                log.info("fill.removed", name=path.name, size_bytes=stat.st_size, reason="nobody goes on with it")
