@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ def filler_of(world: World, image: Image) -> int:
     while time.monotonic() < deadline_s:
         for pid in world.glint.worker_pids:
             for link in Path(f"/proc/{pid}/fd").iterdir():
-                if f"/fills/{image.id}." in str(link.readlink()):
-                    return pid
+                with suppress(FileNotFoundError):  # closed meanwhile
+                    if f"/fills/{image.id}." in str(link.readlink()):
+                        return pid
     raise TimeoutError(image)
 
 

@@ -115,7 +115,6 @@ async def test_a_small_range_of_an_idle_image_is_all_that_the_store_is_asked_for
     image_id = await glint.register(CONTENT, origin.url("disk"))
     assert await part(glint, image_id, 2 * MIB, 2 * MIB + 4095) == CONTENT.read(2 * MIB, 2 * MIB + 4096)
     assert origin.counts("disk").ranges == [f"bytes={2 * MIB}-{2 * MIB + 4095}"]
-    await origin.until("disk", lambda counts: counts.sent_bytes >= 4096)  # counted a moment after they were sent
     assert origin.counts("disk").sent_bytes == 4096
     assert await glint.services.cache.filling(image_id) is None
     assert glint.counted("glint_downloads_total", outcome=Outcome.BYPASS) == 1

@@ -29,15 +29,16 @@ class Floor:
         self.closing = False
 
     @contextmanager
-    def counted(self, counts: Counts, request: Request) -> Iterator[None]:
+    def counted(self, counts: Counts, request: Request) -> Iterator["Turn"]:
+        turn = Turn(self.lock, counts)
         with self.lock:
             counts.gets += request.method == "GET"
             counts.heads += request.method == "HEAD"
             counts.requests.append(request)
             counts.at_once += 1
-            counts.at_once_max = max(counts.at_once_max, counts.at_once)
+            counts.at_once_max = max(counts.at_once_max, counts.at_once - counts.ending)
         try:
-            yield
+            yield turn
         except (OSError, PeerGone):
             with self.lock:
                 counts.aborted += 1
@@ -45,10 +46,7 @@ class Floor:
         finally:
             with self.lock:
                 counts.at_once -= 1
-
-    def count_sent(self, counts: Counts, size_bytes: int) -> None:
-        with self.lock:
-            counts.sent_bytes += size_bytes
+                counts.ending -= turn.is_ending
 
     def pass_gate(self, connection: socket.socket, gate: Gate, at: int) -> None:
         """Wait while `gate` holds byte `at`. Raises PeerGone when the client does not wait with us."""
@@ -67,12 +65,40 @@ class Floor:
                 gate.held -= 1
 
 
+class Turn:
+    """What is counted of one answer, always before its bytes go out: the client may look as soon as it has them."""
+
+    def __init__(self, lock: threading.Lock, counts: Counts) -> None:
+        self._lock, self._counts = lock, counts
+        self.is_ending = False
+
+    def ends(self) -> None:
+        """Only its last bytes are left to be sent: who has got them may send its next request."""
+        with self._lock:
+            self._counts.ending += not self.is_ending
+            self.is_ending = True
+
+    @contextmanager
+    def sending(self, size_bytes: int) -> Iterator[None]:
+        """Count a part of the body; it does not count if it could not be sent."""
+        with self._lock:
+            self._counts.sent_bytes += size_bytes
+        try:
+            yield
+        except OSError:
+            with self._lock:
+                self._counts.sent_bytes -= size_bytes
+            raise
+
+
 class Answer:
     """One answer on its way out."""
 
-    def __init__(self, connection: socket.socket, request: Request, entry: Entry, fault: Fault, floor: Floor) -> None:
+    def __init__(
+        self, connection: socket.socket, request: Request, entry: Entry, fault: Fault, floor: Floor, turn: Turn
+    ) -> None:
         self._connection, self._request, self._fault, self._floor = connection, request, fault, floor
-        self._content, self._counts = entry.content, entry.counts
+        self._content, self._turn = entry.content, turn
         self._etag = entry.content.etag if fault.etag is None else fault.etag
 
     def send(self) -> bool:
@@ -96,6 +122,8 @@ class Answer:
         if fault.gzip:
             packed = gzip.compress(self._content.read(start, stop), 1)
             body, length = iter([memoryview(packed)]), len(packed)
+        if self._request.method == "HEAD" or not length:
+            self._turn.ends()
         send(self._connection, self._full_head(start, stop, length))
         if self._request.method != "HEAD" and not self._body(body, start, length):
             return self._end(reset=fault.reset)
@@ -104,6 +132,7 @@ class Answer:
         return True
 
     def _bare(self, status: int, headers: Mapping[str, str]) -> bool:
+        self._turn.ends()
         send(self._connection, head(status, {"Content-Length": "0", **headers, **self._fault.headers}))
         return True
 
@@ -156,13 +185,11 @@ class Answer:
                 if fault.cut_at is not None and sent >= fault.cut_at:
                     return False
                 part = rest[: self._stop(sent, len(rest))]
-                if fault.framing == "chunked":
-                    send(self._connection, b"%x\r\n" % len(part))
-                send(self._connection, part)
-                if fault.framing == "chunked":
-                    send(self._connection, b"\r\n")
                 sent, rest = sent + len(part), rest[len(part) :]
-                self._floor.count_sent(self._counts, len(part))
+                if sent == length:
+                    self._turn.ends()
+                with self._turn.sending(len(part)):
+                    self._send(part)
                 if fault.rate_bytes_s is not None:
                     time.sleep(max(0.0, began + sent / fault.rate_bytes_s - time.monotonic()))
         if fault.cut_at is not None and sent >= fault.cut_at:
@@ -170,6 +197,14 @@ class Answer:
         if fault.framing == "chunked":
             send(self._connection, b"0\r\n\r\n")
         return sent == length
+
+    def _send(self, part: memoryview) -> None:
+        if self._fault.framing != "chunked":
+            send(self._connection, part)
+            return
+        send(self._connection, b"%x\r\n" % len(part))
+        send(self._connection, part)
+        send(self._connection, b"\r\n")
 
     def _stop(self, sent: int, length: int) -> int:
         """How much may go out now."""

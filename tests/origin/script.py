@@ -83,14 +83,18 @@ class Request:
 
 @dataclass(slots=True)
 class Counts:
-    """What was asked of one content. `sent_bytes` are body bytes given to the kernel."""
+    """What was asked of one content. `sent_bytes` are body bytes given to the kernel.
+
+    Whatever a client has received is counted by then; that it went away, or that an answer is over, a moment later.
+    """
 
     gets: int = 0
     heads: int = 0
     sent_bytes: int = 0
     aborted: int = 0  # answers whose client went before their end
     at_once: int = 0
-    at_once_max: int = 0
+    ending: int = 0  # of these: answers of which only the last bytes are on their way
+    at_once_max: int = 0  # answers at once, without those that are ending
     requests: list[Request] = field(default_factory=list)
 
     @property

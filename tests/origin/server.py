@@ -122,6 +122,6 @@ class Origin:
         if entry is None:
             send(connection, head(404, {"Content-Length": "0"}))
             return True
-        with self._floor.counted(entry.counts, request):
+        with self._floor.counted(entry.counts, request) as turn:
             fault = entry.next_fault(request.method)
-            return Answer(connection, request, entry, fault, self._floor).send()
+            return Answer(connection, request, entry, fault, self._floor, turn).send()

@@ -17,6 +17,7 @@ class Memcached(Server):
         super().__init__("memcached", directory, start_s=10, stop_s=0.1)  # it has nothing to save
         self.host, self.port = "127.0.0.1", free_port()
         self._memory_mib = memory_mib
+        self._items_before = 0  # stored before the last flush
 
     @property
     def address(self) -> str:
@@ -35,7 +36,13 @@ class Memcached(Server):
             return answer
 
     def flush(self) -> None:
+        """Nothing it holds is found from now on; `curr_items` counts it until its memory is wanted."""
         assert self.command(b"flush_all") == b"OK\r\n"
+        self._items_before = self.stats()["total_items"]
+
+    def stored(self) -> int:
+        """How many values it was given since the last flush, whatever became of them."""
+        return self.stats()["total_items"] - self._items_before
 
     def stats(self) -> dict[str, int]:
         """Its counters (`get_hits`, `cmd_set`, `curr_items`...); what is no whole number is left out."""
@@ -44,7 +51,8 @@ class Memcached(Server):
         return {name: int(value) for name, value in pairs if value.isdecimal()}
 
     def _prepare(self) -> None:
-        """Nothing: it reads no file."""
+        """It reads no file, and counts anew."""
+        self._items_before = 0
 
     def _command(self) -> Sequence[str | Path]:
         user = getpass.getuser()
