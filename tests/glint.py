@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,7 +24,8 @@ from prometheus_client.samples import Sample
 
 from tests.content import Content
 from tests.peers.ports import free_port
-from tests.peers.server import Server
+from tests.peers.server import Guard, Server
+from tests.preloaded import driver
 
 # -P: the working folder has a cache/ of its own, which is no package.
 _PROGRAM = ("-P", "-c", "from proxy.cli import main; main()")
@@ -166,9 +167,12 @@ class Glint(Server):
         self, *arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_s: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run another `glint` command beside the service, with the service's configuration."""
+        variables = self.environment_of_commands | dict(environment or {})
+        if self._is_preloaded:
+            return driver().run(arguments, variables, self.directory, timeout_s=timeout_s)
         return subprocess.run(
             self.command(*arguments),
-            env=self.environment_of_commands | dict(environment or {}),
+            env=variables,
             cwd=self.directory,
             capture_output=True,
             text=True,
@@ -203,6 +207,17 @@ class Glint(Server):
 
     def _command(self) -> Sequence[str | Path]:
         return self.command("serve", "--config", self.config_path)
+
+    @property
+    def _is_preloaded(self) -> bool:
+        """Whether commands are forks of one process that has loaded Glint, which saves the time of that."""
+        return not self.environment  # what a test adds there may have to be seen when Python starts
+
+    def _guarded(self, environment: Mapping[str, str], log: IO[bytes]) -> Guard:
+        if not self._is_preloaded:
+            return super()._guarded(environment, log)
+        arguments = ("serve", "--config", self.config_path)
+        return driver().start(arguments, environment, self.directory, out=log, err=log, grace_s=self._stop_s)
 
     def _answers(self) -> bool:
         return _exchange(self.port, "GET", "/healthcheck", None, {}, 5).status in {200, 503}

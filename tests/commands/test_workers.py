@@ -5,14 +5,13 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.commands.conftest import Image, World
 from tests.commands.terminal import on_terminal
+from tests.descriptors import links_of
 from tests.glint import Glint
 from tests.origin import MIB, Fault, Gate, Origin
 
@@ -51,10 +50,8 @@ def filler_of(world: World, image: Image) -> int:
     deadline_s = time.monotonic() + 10
     while time.monotonic() < deadline_s:
         for pid in world.glint.worker_pids:
-            for link in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(FileNotFoundError):  # closed meanwhile
-                    if f"/fills/{image.id}." in str(link.readlink()):
-                        return pid
+            if any(f"/fills/{image.id}." in link for link in links_of(pid)):
+                return pid
     raise TimeoutError(image)
 
 

@@ -1,7 +1,6 @@
 """The process as a whole: killed at any moment, told to stop, started badly."""
 
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -123,10 +122,8 @@ def test_sixty_four_hot_clients_cost_little_memory(glint: Glint, origin: Origin)
 
 
 def resident_bytes(glint: Glint) -> int:
-    """Of the process that listens: the largest of those below the guard."""
-    ids = subprocess.run(["pgrep", "-f", str(glint.config_path)], check=True, capture_output=True, text=True).stdout
-    lines = [line for pid in ids.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
-    return max(int(line.split()[1]) * KIB for line in lines if line.startswith("VmRSS:"))
+    lines = Path(f"/proc/{glint.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * KIB for line in lines if line.startswith("VmRSS:"))
 
 
 def until_refused(port: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.content import Noise
+from tests.descriptors import links_of
 from tests.imports.importing import (
     FAILED,
     IMPORTING,
@@ -73,7 +74,7 @@ def test_the_import_of_a_worker_that_dies_is_undone_by_another(tmp_path: Path) -
 
 
 def _has_open(pid: int, folder: Path) -> bool:
-    return any(folder in fd.readlink().parents for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink())
+    return any(folder in Path(link).parents for link in links_of(pid))
 
 
 def test_a_stop_lets_an_import_end(tmp_path: Path) -> None:

@@ -12,11 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Protocol, Self
 
 from tests.peers.ports import is_free
 
 GUARD = Path(__file__).with_name("guard.py")
+
+
+class Guard(Protocol):
+    """A process of tests/peers/guard.py."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
 
 
 class ServerFailed(Exception):
@@ -41,7 +52,7 @@ class Server(ABC):
         self.log_path = directory / f"{name}.log"
         self._start_s, self._stop_s = start_s, stop_s
         self._lock = threading.RLock()
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
         self.port = 0  # on loopback; 0 if it has none
         self.pid = 0  # of the server itself, which leads its process group; 0 while it does not run
 
@@ -89,8 +100,8 @@ class Server(ABC):
             assert self._guard.stdin is not None
             assert self._guard.stdout is not None
             self._guard.stdin.close()
-            self._guard.stdout.close()
             self._guard.wait(self._stop_s + 30)
+            self._guard.stdout.close()
             self._guard, self.pid = None, 0
 
     def close(self) -> None:
@@ -120,21 +131,25 @@ class Server(ABC):
 
     def _launch(self) -> None:
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
+        environment |= {"HOME": str(self.directory)} | dict(self._environment())
         with self.log_path.open("ab") as log:
-            self._guard = subprocess.Popen(
-                [sys.executable, "-ISE", GUARD, str(self._stop_s), *self._command()],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=self.directory,
-                env=environment | {"HOME": str(self.directory)} | dict(self._environment()),
-                start_new_session=True,  # Ctrl-C is for the tests, which then end the server in order
-            )
+            self._guard = self._guarded(environment, log)
         assert self._guard.stdout is not None
         line = self._guard.stdout.readline()
         if not line:
             raise ServerFailed(self.name, "could not be executed", self.log_path)
         self.pid = int(line)
+
+    def _guarded(self, environment: Mapping[str, str], log: IO[bytes]) -> Guard:
+        return subprocess.Popen(
+            [sys.executable, "-ISE", GUARD, str(self._stop_s), *self._command()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=self.directory,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the tests, which then end the server in order
+        )
 
     def _wait_for_answer(self) -> None:
         deadline = time.monotonic() + self._start_s
