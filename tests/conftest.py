@@ -14,8 +14,9 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _nothing_blocks_the_loop() -> Iterator[None]:
+    """Once for all tests, as it takes longer than most of them."""
     with blockbuster_ctx(scanned_modules=["proxy", "cache", "upstream", "metrics"]) as blocking:
         _allow_what_does_not_block(blocking)
         yield

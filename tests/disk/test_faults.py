@@ -72,5 +72,6 @@ async def test_a_bit_that_flips_is_found_when_the_entry_is_read_back(
             now.disk.flip("preadv", path_part="/entries/")
         assert await now.glint.services.cache.verify(now.wanted.image_id) is Verdict.DAMAGED
         await now.have(now.wanted)
+        await now.entry_of(now.wanted)
         assert await now.glint.services.cache.verify(now.wanted.image_id) is Verdict.WHOLE
         await now.is_left_as_it_should_be()

@@ -34,8 +34,14 @@ async def glint(tmp_path: Path, keystone: Keystone, memcached: Memcached) -> Asy
 
 
 @pytest.fixture(scope="session")
+def driven(clients: Clients) -> Iterator[DrivenClients]:
+    with DrivenClients(clients) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
 def shared_cloud(
-    tmp_path_factory: pytest.TempPathFactory, keystone: Keystone, memcached: Memcached, clients: Clients
+    tmp_path_factory: pytest.TempPathFactory, keystone: Keystone, memcached: Memcached, driven: DrivenClients
 ) -> Iterator[Cloud]:
     folder = tmp_path_factory.mktemp("cloud")
     disk = folder / "disk.raw"
@@ -50,7 +56,7 @@ def shared_cloud(
     }
     glint = Glint(folder / "glint", settings)
     glint.settings["server.worker_self_reference_url"] = glint.url
-    with Origin() as origin, glint, DrivenClients(clients) as driven:
+    with Origin() as origin, glint:
         yield Cloud(
             glint=glint,
             origin=origin,

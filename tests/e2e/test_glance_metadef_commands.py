@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.peers.clients import ClientFailed, Clients
+from tests.peers.driven_clients import DrivenClients
 from tests.peers.environments import ensure_environment
 from tests.peers.keystone import Keystone
 from tests.served import Served
@@ -19,12 +20,12 @@ NAMESPACE = "Acme::Hardware"
 
 
 @pytest.fixture
-def glance(glint: Served, keystone: Keystone, clients: Clients) -> Command:
+def glance(glint: Served, keystone: Keystone, driven: DrivenClients) -> Command:
     """Runs one command as admin, or as `by`, and returns its table."""
 
     async def run(*arguments: str | Path, by: str = "admin", stdin: str = "") -> str:
         env = keystone.openrc(by, image_url=glint.url)
-        return (await clients.glance(env, *arguments, stdin=stdin.encode())).text
+        return (await asyncio.to_thread(driven.glance, env, *arguments, stdin=stdin.encode())).text
 
     return run
 

@@ -8,6 +8,7 @@ import pytest
 from tests.content import MIB, Noise
 from tests.origin import Origin
 from tests.peers.clients import ClientFailed, Clients
+from tests.peers.driven_clients import DrivenClients
 from tests.peers.keystone import Keystone
 from tests.served import Served
 
@@ -51,12 +52,12 @@ async def test_an_image_goes_in_is_listed_changed_saved_and_deleted_by_the_opens
 
 
 async def test_a_protected_image_is_not_deleted_and_the_command_says_why(
-    glint: Served, keystone: Keystone, clients: Clients
+    glint: Served, keystone: Keystone, driven: DrivenClients
 ) -> None:
     env = keystone.openrc("demo", image_url=glint.url)
-    await clients.openstack(env, "image", "create", "--protected", "--disk-format", "raw", "kept")
+    await asyncio.to_thread(driven.openstack, env, "image", "create", "--protected", "--disk-format", "raw", "kept")
     with pytest.raises(ClientFailed, match="protected"):
-        await clients.openstack(env, "image", "delete", "kept")
+        await asyncio.to_thread(driven.openstack, env, "image", "delete", "kept")
 
 
 SDK_STORY = """
@@ -124,17 +125,19 @@ async def test_glanceclient_verifies_the_hash_of_what_it_gets(
 
 
 async def test_other_projects_see_an_image_only_when_it_is_shown_to_them(
-    glint: Served, keystone: Keystone, clients: Clients
+    glint: Served, keystone: Keystone, driven: DrivenClients
 ) -> None:
     demo, alt = (keystone.openrc(user, image_url=glint.url) for user in ("demo", "alt"))
-    created = (await clients.openstack(demo, "image", "create", "-f", "json", "--private", "mine")).json()
+    created = (
+        await asyncio.to_thread(driven.openstack, demo, "image", "create", "-f", "json", "--private", "mine")
+    ).json()
     with pytest.raises(ClientFailed, match="No Image found"):
-        await clients.openstack(alt, "image", "show", created["id"])
-    await clients.openstack(demo, "image", "set", "--community", created["id"])
-    shown = await clients.openstack(alt, "image", "show", "-f", "json", created["id"])
+        await asyncio.to_thread(driven.openstack, alt, "image", "show", created["id"])
+    await asyncio.to_thread(driven.openstack, demo, "image", "set", "--community", created["id"])
+    shown = await asyncio.to_thread(driven.openstack, alt, "image", "show", "-f", "json", created["id"])
     assert shown.json()["visibility"] == "community"
     with pytest.raises(ClientFailed, match="403"):
-        await clients.openstack(demo, "image", "set", "--public", created["id"])
+        await asyncio.to_thread(driven.openstack, demo, "image", "set", "--public", created["id"])
 
 
 async def test_an_image_behind_http_is_read_once_for_all_who_boot_from_it(
