@@ -14,6 +14,7 @@ from proxy.commands.serve import listening
 from proxy.config import Config
 from proxy.services import Services, open_services
 from tests.content import Content
+from tests.tables import sqlite_url
 
 # A hang is told after a second, so that a test of it need not take half a minute.
 FAST_FAULTS = {
@@ -79,7 +80,7 @@ def config_for(folder: Path, changes: Mapping[str, Any] | None = None) -> Config
             "default": "local",
             "backends": {"local": {"kind": "file", "dir": folder / "images"}, "web": {"kind": "http"}},
         },
-        "registry": {"url": f"sqlite:///{folder / 'registry.db'}"},
+        "registry": {"url": sqlite_url(folder / "registry.db")},
         "api": {
             "staging_dir": folder / "staging",
             "do_secure_hash": False,  # who counts what is read of a store reads it himself

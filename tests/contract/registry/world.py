@@ -14,6 +14,7 @@ from uuid import uuid4
 from sqlalchemy import event
 
 from tests.peers import MariaDB, PostgreSQL
+from tests.tables import sqlite_url
 from upstream.registry import Registry, RegistryConfig
 from upstream.registry.sql import SqlRegistry, open_registry
 from upstream.registry.sql.rows import now
@@ -132,7 +133,7 @@ def loosely(text: str) -> str:
 
 @asynccontextmanager
 async def sqlite(folder: Path, servers: Servers) -> AsyncIterator[World]:
-    async with open_registry(RegistryConfig(url=f"sqlite:///{folder}/registry.db")) as registry:
+    async with open_registry(RegistryConfig(url=sqlite_url(folder / "registry.db"))) as registry:
         yield World(registry, registry)
 
 
