@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -68,8 +68,17 @@ class Prewarmer:
     Make it before the cache is entered: what the cache finds lost when it starts is brought in as well.
     """
 
-    def __init__(self, cache: ImageCache, queue: Queue, resolve: Resolve, *, prewarms_max: int = 2) -> None:
-        self._cache, self._queue, self._resolve = cache, queue, resolve
+    def __init__(
+        self,
+        cache: ImageCache,
+        queue: Queue,
+        resolve: Resolve,
+        *,
+        prewarms_max: int = 2,
+        resolvable: Callable[[], Collection[str]] | None = None,
+    ) -> None:
+        """`resolvable` names the keys that this worker can resolve now; without it, it can resolve all."""
+        self._cache, self._queue, self._resolve, self._resolvable = cache, queue, resolve, resolvable
         self._prewarms_max = prewarms_max
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache-queue")
         self._running: dict[Job, asyncio.Task[None]] = {}
@@ -163,12 +172,18 @@ class Prewarmer:
             kept = await self._call(self._queue.renew, held)
             self._renewed_s = time.monotonic()
             self._stop(held - kept)  # dropped through another worker, or taken over while this one hung
-        while len(self._running) < self._prewarms_max and (job := await self._call(self._queue.take)) is not None:
+        while len(self._running) < self._prewarms_max and (job := await self._take()) is not None:
             if job in self._running:
                 continue  # its lease ran out while the disk was slow, and nobody else took it
             if not self._running:
                 self._renewed_s = time.monotonic()
             self._running[job] = self._tasks.create_task(self._work(job))
+
+    async def _take(self) -> Job | None:
+        among = None if self._resolvable is None else frozenset(self._resolvable())
+        if among is not None and not among:
+            return None
+        return await self._call(self._queue.take, among)
 
     async def _work(self, job: Job) -> None:
         try:

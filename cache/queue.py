@@ -12,7 +12,7 @@ A connection lives for one call only: the index may be replaced while Glint runs
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -120,16 +120,17 @@ class Queue:
         with self._write() as db:
             db.execute("DELETE FROM queue WHERE state IN ('queued', 'running')")
 
-    def take(self) -> Job | None:
+    def take(self, among: Collection[str] | None = None) -> Job | None:
         """The row that waits longest and that nobody works on; it is this worker's for `LEASE_S`. None: there is none.
 
+        With `among`, only a row of one of these keys.
         Looks before it takes, so that idle workers never hold the write lock.
         """
         with self._connected() as db:
-            if self._first_free(db) is None:
+            if self._first_free(db, among) is None:
                 return None
             with _transaction(db):
-                job = self._first_free(db)
+                job = self._first_free(db, among)
                 if job is not None:
                     db.execute(
                         "UPDATE queue SET state = 'running', owner = ?, lease_until_s = ? WHERE number = ?",
@@ -208,8 +209,9 @@ class Queue:
                 {"state": stage, "kept": kept_max},
             )
 
-    def _first_free(self, db: sqlite3.Connection) -> Job | None:
-        waits = db.execute("SELECT key, number FROM queue WHERE state = 'queued' ORDER BY number LIMIT 1").fetchall()
+    def _first_free(self, db: sqlite3.Connection, among: Collection[str] | None) -> Job | None:
+        limit = "LIMIT 1" if among is None else ""
+        waits = db.execute(f"SELECT key, number FROM queue WHERE state = 'queued' ORDER BY number {limit}").fetchall()
         held = db.execute("SELECT key, number, owner, lease_until_s FROM queue WHERE state = 'running'").fetchall()
         now_s = time.monotonic()
         free = [Job(key, number) for key, number in waits]
@@ -218,6 +220,8 @@ class Queue:
             for key, number, owner, lease_until_s in held
             if lease_until_s < now_s or not self._presence.lives(owner)
         ]
+        if among is not None:
+            free = [job for job in free if job.key in among]
         return min(free, key=lambda job: job.number, default=None)
 
     @contextmanager

@@ -159,6 +159,19 @@ class Instruments:
         self.keystone_errors = Counter(
             "glint_keystone_errors", "Failed Keystone calls, by error.", ["error"], registry=registry
         )
+        self.glance_seconds = Histogram(
+            "glint_glance_seconds",
+            "Time to the head of an answer of the Glance behind us: forward, authorize, describe or read.",
+            ["operation"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self.glance_errors = Counter(
+            "glint_glance_errors",
+            "Requests that the Glance behind us did not answer, by error.",
+            ["operation", "error"],
+            registry=registry,
+        )
         self.loop_lag_seconds = Histogram(
             "glint_loop_lag_seconds",
             "How late the event loop woke from a short sleep.",

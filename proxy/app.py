@@ -16,6 +16,7 @@ from proxy.services import Services
 from upstream.types import Context
 
 TABLE = web.AppKey("table", RouteTable)
+_ALL = web.AppKey("all services", Services)
 
 
 def build_app(services: Services) -> web.Application:
@@ -24,18 +25,18 @@ def build_app(services: Services) -> web.Application:
         middlewares=[observe, errors, versions, request_id, auth],
         client_max_size=services.config.api.json_body_max,
     )
-    app[SERVICES] = services
+    app[SERVICES] = app[_ALL] = services
     app[SCHEMAS] = Schemas(services.config.api, services.custom_properties)
     app[TABLE] = RouteTable()
     app.on_response_prepare.append(name_response)
     app.on_response_prepare.append(tell_pages)
-    app.router.add_route("*", r"/{path:[\s\S]*}", dispatch, expect_handler=_expect_later)
+    app.router.add_route("*", r"/{path:[\s\S]*}", dispatch, expect_handler=expect_later)
     return app
 
 
 async def dispatch(request: web.Request) -> web.StreamResponse:
     """Answer by the row of the route table. aiohttp's own router knows no version prefixes, so it routes nothing."""
-    state, services = request[STATE], request.app[SERVICES]
+    state, services = request[STATE], request.app[_ALL]
     route, parameters = request.app[TABLE].find(request.method, state.path)
     state.route = route
     assert state.entrance is not None
@@ -53,5 +54,5 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
     return await route.handler(call)
 
 
-async def _expect_later(request: web.Request) -> None:
+async def expect_later(request: web.Request) -> None:
     """Nothing yet: a client that waits for 100 Continue gets it when the checks before the body have passed."""

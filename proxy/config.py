@@ -82,7 +82,13 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _without_authentication_only_on_loopback(self) -> Self:
-        if problem := _open_to_all(self.auth, self.server):
+        if problem := _open_to_all(self.auth, self.server, self.registry):
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _glance_says_who_asks(self) -> Self:
+        if problem := _asks_twice(self.auth, self.registry):
             raise ValueError(problem)
         return self
 
@@ -99,8 +105,15 @@ def _limits_of_nobody(auth: AuthConfig, api: ApiConfig) -> str | None:
     return f"api.use_keystone_limits: only with auth.kind keystone, got {auth.kind}"
 
 
-def _open_to_all(auth: AuthConfig, server: ServerConfig) -> str | None:
-    if auth.kind != "none" or _is_loopback(server.host):
+def _asks_twice(auth: AuthConfig, registry: RegistryConfig) -> str | None:
+    if registry.kind != "glance" or auth.kind == "none":
+        return None
+    return f"auth.kind: with registry.kind glance that Glance says who asks; expected none, got {auth.kind}"
+
+
+def _open_to_all(auth: AuthConfig, server: ServerConfig, registry: RegistryConfig) -> str | None:
+    """With registry.kind glance nothing is open here that is not open there."""
+    if auth.kind != "none" or registry.kind == "glance" or _is_loopback(server.host):
         return None
     return (
         "auth.kind: with none everyone is admin, so server.host must be a loopback address, got "
@@ -142,9 +155,10 @@ def _beyond_sections(document: Mapping[str, Any], problems: Collection[str]) -> 
         auth = AuthConfig.model_validate(document.get("auth", {}))
         server = ServerConfig.model_validate(document.get("server", {}))
         api = ApiConfig.model_validate(document.get("api", {}))
+        registry = RegistryConfig.model_validate(document.get("registry", {}))
     except ValidationError:
         return []
-    found = (_open_to_all(auth, server), _limits_of_nobody(auth, api))
+    found = (_open_to_all(auth, server, registry), _limits_of_nobody(auth, api), _asks_twice(auth, registry))
     return [problem for problem in found if problem and problem not in problems]
 
 

@@ -32,25 +32,37 @@ from upstream.stores import Staging, Stores, open_staging, open_stores, open_web
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """What handlers use. Everything in here is open as long as the context of `open_services`."""
+class Delivery:
+    """What it takes to deliver images and to look after the cache, whoever knows what images there are."""
 
     config: Config
     instruments: Instruments
     authenticator: Authenticator
     policy: Policy
-    protections: PropertyProtections
-    custom_properties: CustomProperties
-    registry: Registry
-    quotas: Quotas
     stores: Stores
     cache: ImageCache
     prewarmer: Prewarmer
     sender: Sender
+
+    def begin_drain(self) -> None:
+        """No new work in the background from here on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services(Delivery):
+    """What handlers use. Everything in here is open as long as the context of `open_services`."""
+
+    protections: PropertyProtections
+    custom_properties: CustomProperties
+    registry: Registry
+    quotas: Quotas
     staging: Staging
     importer: Importer
     tasks: TaskRunner
     location_imports: location_imports.Tools
+
+    def begin_drain(self) -> None:
+        self.tasks.begin_drain()
 
 
 @asynccontextmanager
@@ -83,12 +95,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             quotas=quotas,
         )
         importer = Importer(tools)
-        sender = Sender(
-            instruments,
-            client_idle_s=config.server.client_idle_s,
-            congestion_control=config.server.tcp_congestion_control,
-        )
-        stack.push_async_callback(sender.close)
+        sender = open_sender(config, instruments, stack)
         tasks = TaskRunner(
             registry.tasks,
             config.api.staging_dir / "tasks",
@@ -123,6 +130,17 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             tasks=tasks,
             location_imports=importing,
         )
+
+
+def open_sender(config: Config, instruments: Instruments, stack: AsyncExitStack) -> Sender:
+    """Raises NoSuchAlgorithm."""
+    sender = Sender(
+        instruments,
+        client_idle_s=config.server.client_idle_s,
+        congestion_control=config.server.tcp_congestion_control,
+    )
+    stack.push_async_callback(sender.close)
+    return sender
 
 
 async def _open_identity(

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from cache import CacheState, CacheStatus, Entry, Verdict
-from proxy.api.call import Call, empty_response, json_response
+from proxy.api.call import DeliveryCall, empty_response, json_response
 from proxy.errors import BadRequest, NoSuchResource, StateConflict
 from proxy.policy import image_target
 from proxy.prewarm import needs_nothing
@@ -25,51 +25,51 @@ from upstream.types import Image, Status
 _TARGET = "x-image-cache-clear-target"
 
 
-def enforce(call: Call, rule: str, image: Image | None = None) -> None:
+def enforce(call: DeliveryCall, rule: str, image: Image | None = None) -> None:
     """Raises Forbidden, also to who may not even get the image; then NotFound if this site has no such API."""
     call.services.policy.enforce(rule, call.context, {} if image is None else image_target(image))
     if not call.services.config.api.cache_api:
         raise NoSuchResource("Caching via API is not supported at this site.")
 
 
-async def index(call: Call) -> web.StreamResponse:
+async def index(call: DeliveryCall) -> web.StreamResponse:
     enforce(call, "cache_list")
     return json_response({"cached_images": await cached(call), "queued_images": await queued(call)})
 
 
-async def cached(call: Call) -> list[dict[str, object]]:
+async def cached(call: DeliveryCall) -> list[dict[str, object]]:
     """The entries as Glance shows them, by image id."""
     entries = sorted(await call.services.cache.entries(), key=lambda entry: entry.key)
     return [_view(entry) for entry in entries]
 
 
-async def queued(call: Call) -> list[str]:
+async def queued(call: DeliveryCall) -> list[str]:
     """The ids of the images that are asked for and not there yet, in that order."""
     entries = {entry.key for entry in await call.services.cache.entries()}
     return [key for key in await call.services.prewarmer.asked() if key not in entries]
 
 
-async def evict_all(call: Call) -> int:
+async def evict_all(call: DeliveryCall) -> int:
     """Take all entries out of the cache; how many there were."""
     freed = [await call.services.cache.evict(entry.key) for entry in await call.services.cache.entries()]
     return sum(size_bytes is not None for size_bytes in freed)
 
 
-async def usage(call: Call) -> web.StreamResponse:
+async def usage(call: DeliveryCall) -> web.StreamResponse:
     """Bytes that count against the limit: of entries, and promised to fills that run."""
     enforce(call, "cache_list")
     found = await call.services.cache.usage()
     return json_response(asdict(found) | {"limit_bytes": call.services.config.cache.size_max})
 
 
-async def pins(call: Call) -> web.StreamResponse:
+async def pins(call: DeliveryCall) -> web.StreamResponse:
     """The ids of the images whose entries are never evicted for room."""
     enforce(call, "cache_list")
     pinned = sorted(entry.key for entry in await call.services.cache.entries() if entry.pinned)
     return json_response({"pinned_images": pinned})
 
 
-async def show(call: Call) -> web.StreamResponse:
+async def show(call: DeliveryCall) -> web.StreamResponse:
     """Where the bytes of one image are. An entry whose image is deleted is shown as well."""
     image = await _image_or_none(call)
     if image is None:
@@ -82,7 +82,7 @@ async def show(call: Call) -> web.StreamResponse:
     return json_response({"image_id": call.image_id} | asdict(status))
 
 
-async def ask(call: Call) -> web.StreamResponse:
+async def ask(call: DeliveryCall) -> web.StreamResponse:
     """202: the image will be on disk and its digest compared. One that is there already is read back and compared."""
     image = await call.image()
     enforce(call, "cache_image", image)
@@ -95,7 +95,7 @@ async def ask(call: Call) -> web.StreamResponse:
     return empty_response(HTTPStatus.ACCEPTED)
 
 
-async def delete(call: Call) -> web.StreamResponse:
+async def delete(call: DeliveryCall) -> web.StreamResponse:
     """204, also for an image that is not cached; whoever is reading the entry finishes."""
     services, image = call.services, await _image_or_none(call)
     if image is None and call.image_id not in await queued(call):
@@ -106,7 +106,7 @@ async def delete(call: Call) -> web.StreamResponse:
     return empty_response()
 
 
-async def clear(call: Call) -> web.StreamResponse:
+async def clear(call: DeliveryCall) -> web.StreamResponse:
     """204. The header may limit it to what is cached or to what is queued; without it both go."""
     enforce(call, "cache_delete")
     target = call.request.headers.get(_TARGET, "").lower()
@@ -119,21 +119,21 @@ async def clear(call: Call) -> web.StreamResponse:
     return empty_response()
 
 
-async def clean(call: Call) -> web.StreamResponse:
+async def clean(call: DeliveryCall) -> web.StreamResponse:
     """Removes what was found damaged. Copies that nobody goes on with do not wait for it: they go within seconds."""
     enforce(call, "cache_clean")
     await call.services.cache.clean()
     return empty_response(HTTPStatus.OK)
 
 
-async def prune(call: Call) -> web.StreamResponse:
+async def prune(call: DeliveryCall) -> web.StreamResponse:
     """Evicts down to `cache.evict_to_percent` of the limit, which is never passed, and says how much went."""
     enforce(call, "cache_prune")
     entries, freed_bytes = await call.services.cache.prune()
     return json_response({"total_files_pruned": entries, "total_bytes_pruned": freed_bytes})
 
 
-async def nodes(call: Call) -> web.StreamResponse:
+async def nodes(call: DeliveryCall) -> web.StreamResponse:
     """The URLs of the nodes that have this image in their cache. 409 unless this one knows its own URL."""
     enforce(call, "list_cached_nodes")
     url = call.services.config.server.worker_self_reference_url
@@ -143,7 +143,7 @@ async def nodes(call: Call) -> web.StreamResponse:
     return json_response([url] if await call.services.cache.has(image.id) else [])
 
 
-async def pin(call: Call) -> web.StreamResponse:
+async def pin(call: DeliveryCall) -> web.StreamResponse:
     """204: the entry is not evicted for room until it is unpinned. 409 if the image is not cached."""
     await _enforce_on_entry(call)
     if not await call.services.cache.pin(call.image_id, pinned=True):
@@ -154,14 +154,14 @@ async def pin(call: Call) -> web.StreamResponse:
     return empty_response()
 
 
-async def unpin(call: Call) -> web.StreamResponse:
+async def unpin(call: DeliveryCall) -> web.StreamResponse:
     """204, also for an image that is not pinned or not cached."""
     await _enforce_on_entry(call)
     await call.services.cache.pin(call.image_id, pinned=False)
     return empty_response()
 
 
-async def verify(call: Call) -> web.StreamResponse:
+async def verify(call: DeliveryCall) -> web.StreamResponse:
     """200 when the entry was read back from the disk and compared with its sums, which for a large one takes minutes.
 
     A damaged one is out of service by then, and fetched anew if its image is still there.
@@ -174,7 +174,7 @@ async def verify(call: Call) -> web.StreamResponse:
     return json_response({"image_id": call.image_id, "verdict": verdict, "refetched": is_refetched})
 
 
-async def _enforce_on_entry(call: Call) -> Image | None:
+async def _enforce_on_entry(call: DeliveryCall) -> Image | None:
     """Whether the caller may decide about this image in the cache. None: only an entry of it is left.
 
     Raises Forbidden, NotFound.
@@ -188,21 +188,21 @@ async def _enforce_on_entry(call: Call) -> Image | None:
     return image
 
 
-async def _status(call: Call, image: Image) -> CacheStatus:
+async def _status(call: DeliveryCall, image: Image) -> CacheStatus:
     if await needs_nothing(call.services.stores, image):
         size_bytes = image.size_bytes or 0
         return CacheStatus(state=CacheState.LOCAL, present_bytes=size_bytes, size_bytes=size_bytes)
     return await call.services.prewarmer.status(image.id, image.size_bytes)
 
 
-async def _image_or_none(call: Call) -> Image | None:
+async def _image_or_none(call: DeliveryCall) -> Image | None:
     try:
         return await call.image()
     except NotFound:
         return None
 
 
-async def _entry(call: Call) -> Entry:
+async def _entry(call: DeliveryCall) -> Entry:
     entry = await call.services.cache.entry(call.image_id)
     if entry is None:
         raise NotFound("image", call.image_id)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from proxy.api.forwarding import Entrance
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, TooLarge
 from proxy.property_protections import Action
-from proxy.services import Services
+from proxy.services import Delivery, Services
 from upstream.types import Context, Image
 
 SCHEMAS = web.AppKey("schemas", Schemas)
@@ -33,22 +34,43 @@ _UNSTORABLE = re.compile("[\\0\\ud800-\\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """What a handler gets. `parameters` are the decoded parts of the path that the route names."""
+class DeliveryCall(ABC):
+    """What a handler gets that only delivers images or looks after the cache.
+
+    `parameters` are the decoded parts of the path that the route names.
+    """
 
     request: web.Request
     context: Context
-    services: Services
+    services: Delivery
     parameters: Mapping[str, str]
     entrance: Entrance
 
     @property
-    def schemas(self) -> Schemas:
-        return self.request.app[SCHEMAS]
-
-    @property
     def image_id(self) -> str:
         return self.parameters["image_id"]
+
+    async def accept_body(self) -> None:
+        """Tell a client that waits for it that its body is wanted. Checks that need no body come before this."""
+        expects = self.request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+        transport = self.request.transport
+        if expects and self.request.version == HttpVersion11 and transport is not None:
+            transport.write(_CONTINUE)
+
+    @abstractmethod
+    async def image(self) -> Image:
+        """The image that the path names, if the caller may see it. Raises NotFound, and what keeps that unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(DeliveryCall):
+    """What the other handlers get."""
+
+    services: Services
+
+    @property
+    def schemas(self) -> Schemas:
+        return self.request.app[SCHEMAS]
 
     async def image(self) -> Image:
         """The image that the path names, if the caller may see it, with what he may read of it. Raises NotFound."""
@@ -86,13 +108,6 @@ class Call:
         if any("\0" in text for parameter in parameters for text in parameter):
             raise BadRequest("The query string has a NUL character.")
         return parameters
-
-    async def accept_body(self) -> None:
-        """Tell a client that waits for it that its body is wanted. Checks that need no body come before this."""
-        expects = self.request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
-        transport = self.request.transport
-        if expects and self.request.version == HttpVersion11 and transport is not None:
-            transport.write(_CONTINUE)
 
     async def json(self) -> Any:
         """The body, an object or a list. Raises BadRequest if there is none or it is neither, TooLarge."""

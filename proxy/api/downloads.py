@@ -3,8 +3,9 @@
 Source of the order of checks: glance/api/v2/image_data.py, ImageDataController.download.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 
 import structlog
@@ -13,11 +14,11 @@ from aiohttp import hdrs, web
 from cache import Blob, Reader, Source, Span
 from proxy import ranges
 from proxy.api import access
-from proxy.api.call import Call
+from proxy.api.call import Call, DeliveryCall
 from proxy.blobs import active_locations, blob_of
 from proxy.errors import BadRequest, Forbidden, RangeNotSatisfiable
 from proxy.policy import image_target
-from proxy.services import Services
+from proxy.services import Delivery, Services
 from upstream.errors import DataNotFound, Invalid, NotSupported, Unavailable
 from upstream.types import Image, Location, Status
 
@@ -35,21 +36,39 @@ async def download(call: Call) -> web.StreamResponse:
     preferred = _preferred_stores(call, image)
     if not active_locations(image):
         raise DataNotFound("the image")
-    part, may_fill = _asked(call.request, image), _may_fill(call, image)
+    part, may_fill = asked_part(call.request, image), _may_fill(call, image)
+    return await deliver(call, image, part, partial(source_of, call.services, image, preferred), may_fill=may_fill)
+
+
+async def deliver(
+    call: DeliveryCall,
+    image: Image,
+    part: Span | None,
+    make_source: Callable[[], Source],
+    *,
+    may_fill: bool,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Send the image or the part of it, with `headers` beside ours. Who asks was found to be allowed to have it.
+
+    `make_source` is called for each attempt: what one reader remembers of its places is nothing to another one.
+    """
     if part is not None:
         try:
-            async with open_image(call.services, image, part=part, preferred=preferred, may_fill=may_fill) as reader:
-                return await _send(call, image, reader, part)
+            async with open_image(call.services, image, make_source(), part=part, may_fill=may_fill) as reader:
+                return await _send(call, image, reader, part, headers or {})
         except NotSupported:
             log.info("download.needs_a_fill", key=image.id)  # no store can give a part: it is had from the whole
             may_fill = True
-    async with open_image(call.services, image, preferred=preferred, may_fill=may_fill) as reader:
-        return await _send(call, image, reader, part)
+    async with open_image(call.services, image, make_source(), may_fill=may_fill) as reader:
+        return await _send(call, image, reader, part, headers or {})
 
 
-async def _send(call: Call, image: Image, reader: Reader, part: Span | None) -> web.StreamResponse:
+async def _send(
+    call: DeliveryCall, image: Image, reader: Reader, part: Span | None, headers: Mapping[str, str]
+) -> web.StreamResponse:
     span = part or Span(0, _UNKNOWN_SIZE if image.size_bytes is None else image.size_bytes)
-    response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
+    response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK, headers=headers)
     response.content_type = "application/octet-stream"
     if image.checksum:
         response.headers[hdrs.CONTENT_MD5] = image.checksum  # hex and of the whole image, as Glance has it
@@ -62,22 +81,21 @@ async def _send(call: Call, image: Image, reader: Reader, part: Span | None) -> 
 
 @asynccontextmanager
 async def open_image(
-    services: Services,
+    services: Delivery,
     image: Image,
+    source: Source,
     *,
     part: Span | None = None,
-    preferred: Sequence[str] = (),
     may_fill: bool = True,
 ) -> AsyncIterator[Reader]:
     """A reader for the image's bytes: in place if they lie in a local store, else through the cache.
 
-    A fill that this starts asks the `preferred` stores first; where nothing has to be read, nothing is preferred.
+    `source` is read by a fill that this starts.
 
     Raises what the stores raise, also of a reader that opens them later: DataNotFound, Denied, Unavailable; and where
     a `part` is asked for, NotSupported of a store that cannot read from there.
     """
     blob, locations = blob_of(image), active_locations(image)
-    source = source_of(services, image, preferred)
     start, stop = (part.start, part.stop) if part else (0, None)
     async with AsyncExitStack() as stack:
         reader = await _open_local(services, blob, locations, source, stack)
@@ -95,7 +113,7 @@ async def open_image(
 
 
 async def _open_local(
-    services: Services, blob: Blob, locations: tuple[Location, ...], source: Source, stack: AsyncExitStack
+    services: Delivery, blob: Blob, locations: tuple[Location, ...], source: Source, stack: AsyncExitStack
 ) -> Reader | None:
     path = await services.stores.local_path(locations, blob.size_bytes) if blob.size_bytes else None
     if path is None:
@@ -130,14 +148,18 @@ def _may_fill(call: Call, image: Image) -> bool:
     Only who may say what is cached is obeyed: else anyone could have the stores read for every request of his.
     Source: RFC 9111, section 5.2.1.5.
     """
-    lines = call.request.headers.getall(hdrs.CACHE_CONTROL, ())
-    directives = {directive.strip().lower() for line in lines for directive in line.split(",")}
-    if "no-store" not in directives:
+    if not says_no_store(call.request):
         return True
     return not call.services.policy.allows("cache_image", call.context, image_target(image))
 
 
-def _asked(request: web.Request, image: Image) -> Span | None:
+def says_no_store(request: web.Request) -> bool:
+    lines = request.headers.getall(hdrs.CACHE_CONTROL, ())
+    return "no-store" in {directive.strip().lower() for line in lines for directive in line.split(",")}
+
+
+def asked_part(request: web.Request, image: Image) -> Span | None:
+    """The part that the client asks for; None for the whole image. Raises BadRequest, RangeNotSatisfiable."""
     if image.size_bytes is not None:
         return ranges.parse(request.headers, image.size_bytes)
     if hdrs.RANGE in request.headers and hdrs.IF_RANGE in request.headers:

@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from proxy.api.accept import preferred
-from proxy.api.call import Call, json_response
+from proxy.api.call import DeliveryCall, json_response
 
 _KINDS = ("text/plain", "text/html", "application/json")
 
@@ -32,7 +32,7 @@ class Check:
     details: str
 
 
-async def show(call: Call) -> web.StreamResponse:
+async def show(call: DeliveryCall) -> web.StreamResponse:
     check = await _check(call)
     kind = preferred(call.request.headers.get(hdrs.ACCEPT, ""), _KINDS)
     details = await asyncio.to_thread(_details, check) if call.services.config.api.healthcheck_detailed else None
@@ -43,12 +43,12 @@ async def show(call: Call) -> web.StreamResponse:
     return web.Response(text=check.reason, status=check.status)
 
 
-async def probe(call: Call) -> web.StreamResponse:
+async def probe(call: DeliveryCall) -> web.StreamResponse:
     status = (await _check(call)).status
     return web.Response(status=HTTPStatus.NO_CONTENT if status is HTTPStatus.OK else status)
 
 
-async def _check(call: Call) -> Check:
+async def _check(call: DeliveryCall) -> Check:
     file = call.services.config.api.healthcheck_disable_file
     if file is None:
         return Check(status=HTTPStatus.OK, reason="OK", details="No api.healthcheck_disable_file is set")

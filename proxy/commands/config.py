@@ -35,6 +35,8 @@ def check(config: Config) -> list[str]:
         check_programs(config.api.import_plugins)
     except ProgramMissing as error:
         problems.append(str(error))
+    if config.registry.kind == "glance":
+        return problems  # whether it is there is seen when it is asked
     try:
         open_registry(config.registry)
     except RegistryMisconfigured as error:
@@ -116,6 +118,7 @@ def _size(size: ByteSize) -> str | int:
 
 def _files(config: Config) -> list[tuple[str, Path]]:
     named = {"server.tls.certificate": config.server.tls.certificate, "server.tls.key": config.server.tls.key}
+    named["registry.glance.ca_file"] = config.registry.glance.ca_file
     for store, backend in config.stores.backends.items():
         if isinstance(backend, HttpStoreConfig):
             named[f"stores.backends.{store}.ca_file"] = backend.ca_file

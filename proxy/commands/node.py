@@ -214,8 +214,8 @@ async def open_nodes(
 
     Where that one asks for no token, none is got; for others it is if the environment names somebody.
     """
-    is_open = config.auth.kind == "none"
-    service = None if is_open else config.auth.keystone
+    is_open = config.auth.kind == "none" and config.registry.kind != "glance"
+    service = config.auth.keystone if config.auth.kind == "keystone" else None
     token = None if is_open and not urls else await find_token(environment, service)
     async with AsyncExitStack() as stack:
         tls = _own_tls(config.server) if not urls else trusted(environment)

@@ -11,10 +11,10 @@ import structlog
 import uvloop
 
 from metrics import Supervision, build_metrics_app
-from proxy.app import build_app
+from proxy.composition import app_for, open_for
 from proxy.config import Config
 from proxy.listening import address_of, bind, serving, tls_context
-from proxy.services import Services, open_services
+from proxy.services import Delivery
 from proxy.startup import cause_of
 from proxy.workers import announce, supervise, workers_of
 
@@ -38,18 +38,18 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with open_services(config) as services, listening(services) as (host, port):
+    async with open_for(config) as services, listening(services) as (host, port):
         announce(config, host, port)
         await stopping.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second one ends the process at once, which is safe at any moment
-        services.tasks.begin_drain()
+        services.begin_drain()
         log.info("server.draining", drain_s=config.server.drain_s)
     log.info("server.stopped")
 
 
 @asynccontextmanager
-async def listening(services: Services) -> AsyncIterator[tuple[str, int]]:
+async def listening(services: Delivery) -> AsyncIterator[tuple[str, int]]:
     """Both servers, API and metrics, and the address that the API got. Raises CannotListen.
 
     On leaving, no new connection is taken; requests under way have `server.drain_s` to end, then they are cut.
@@ -59,7 +59,7 @@ async def listening(services: Services) -> AsyncIterator[tuple[str, int]]:
     Supervision(registry).workers.set(1)
     metrics_listeners = await bind(config.metrics.host, config.metrics.port, "metrics")
     async with serving(build_metrics_app(registry), metrics_listeners, drain_s=0):
-        app, tls = build_app(services), tls_context(config.server)
+        app, tls = app_for(services), tls_context(config.server)
         listeners = await bind(config.server.host, config.server.port, "server")
         address = address_of(listeners)
         async with serving(app, listeners, drain_s=config.server.drain_s, tls=tls):

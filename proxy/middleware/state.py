@@ -7,10 +7,10 @@ from aiohttp import web
 
 from proxy.api.forwarding import Entrance
 from proxy.api.routes import Route
-from proxy.services import Services
+from proxy.services import Delivery
 from upstream.types import Context
 
-SERVICES = web.AppKey("services", Services)
+SERVICES = web.AppKey("services", Delivery)
 
 
 @dataclass(slots=True)

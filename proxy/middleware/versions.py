@@ -20,7 +20,7 @@ async def versions(request: web.Request, handler: Handler) -> web.StreamResponse
     """
     state, config = request[STATE], request.app[SERVICES].config
     check_host(request.headers.get(hdrs.HOST, ""))
-    state.entrance = _entrance(request)
+    state.entrance = entrance_of(request)
     if config.server.enable_proxy_headers_parsing:
         state.entrance = forwarded(state.entrance, request.headers)
     try:
@@ -36,7 +36,7 @@ async def versions(request: web.Request, handler: Handler) -> web.StreamResponse
     return await handler(request)
 
 
-def _entrance(request: web.Request) -> Entrance:
+def entrance_of(request: web.Request) -> Entrance:
     """As the client's own request says it. Where that names no host, our address: aiohttp would look up our name."""
     host = request.headers.get(hdrs.HOST)
     if not host:

@@ -15,10 +15,9 @@ import structlog
 import uvloop
 
 from metrics import count_into
-from proxy.app import build_app
+from proxy.composition import app_for, open_for
 from proxy.listening import serving, tls_context
 from proxy.logs import configure_logging
-from proxy.services import open_services
 from proxy.startup import STARTUP_ERRORS, cause_of
 from proxy.workers.assignment import Assignment
 from proxy.workers.process import READY, SIGNALS
@@ -60,13 +59,13 @@ class Worker:
         asyncio.get_running_loop().add_reader(self._control, self._on_supervisor_gone)
         config = self._assignment.config
         listeners = [socket.socket(fileno=fd) for fd in self._assignment.listeners]
-        async with open_services(config) as services:
-            app, tls = build_app(services), tls_context(config.server)
+        async with open_for(config) as services:
+            app, tls = app_for(services), tls_context(config.server)
             async with serving(app, listeners, drain_s=config.server.drain_s, tls=tls):
                 self._control.sendall(READY)
                 self.is_ready = True
                 await self._stopping.wait()
-                services.tasks.begin_drain()
+                services.begin_drain()
 
     def _on_supervisor_gone(self) -> None:
         """Nothing is ever sent to a worker: what can be read is the end."""

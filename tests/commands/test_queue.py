@@ -178,3 +178,13 @@ def test_many_workers_take_each_row_once(worker: Worker) -> None:
     with ThreadPoolExecutor(len(workers)) as threads:
         done = [key for part in threads.map(work, workers) for key in part]
     assert sorted(done) == sorted(keys)
+
+
+def test_a_worker_takes_only_what_it_can_resolve(worker: Worker) -> None:
+    queue = worker()
+    queue.ask(["a", "b", "c"])
+    assert queue.take(among={"nobody"}) is None
+    job = queue.take(among={"c", "b"})
+    assert job is not None
+    assert job.key == "b"
+    assert taken(queue).key == "a"

@@ -1,8 +1,19 @@
 """The `registry:` section of config.yaml."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, field_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -26,6 +37,26 @@ class GlanceRegistryConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = None
+    requests_max: int = Field(default=256, ge=1)  # connections for each of: reads, changes, image data
+    answer_s: float = Field(default=60.0, gt=0)
+    upload_answer_s: float = Field(default=600.0, gt=0)
+    idle_s: float = Field(default=30.0, gt=0)
+    skip_max: ByteSize = Field(default=ByteSize(64 * 1024 * 1024), ge=0)
+    preserve_host: bool = True
+    read_stores: bool = False
+    ca_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_of_http(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("expected a URL without credentials, query and fragment")  # none of them repeated here
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"expected a URL such as http://glance.example.org:9292, got {url!r}")
+        return url.rstrip("/")
 
 
 class RegistryServiceConfig(BaseModel):
@@ -54,6 +85,12 @@ class RegistryConfig(BaseModel):
     remote: RemoteRegistryConfig = RemoteRegistryConfig()
     glance: GlanceRegistryConfig = GlanceRegistryConfig()
     service: RegistryServiceConfig = RegistryServiceConfig()
+
+    @model_validator(mode="after")
+    def _knows_its_glance(self) -> Self:
+        if self.kind == "glance" and self.glance.url is None:
+            raise ValueError("glance.url: required with kind glance, such as http://glance.example.org:9292")
+        return self
 
     @field_validator("url")
     @classmethod

@@ -15,6 +15,8 @@ def open_registry(config: RegistryConfig) -> AbstractAsyncContextManager[Registr
 
     Raises RegistryMisconfigured at once for a kind that this Glint cannot open; entering raises what the kind raises.
     """
+    if config.kind == "glance":
+        raise RegistryMisconfigured("registry.kind: with glance the metadata are that Glance's: use its own commands")
     try:
         opener = KINDS[config.kind]
     except KeyError:

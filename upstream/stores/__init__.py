@@ -2,6 +2,7 @@
 
 from upstream.stores.base import HasPath, Store, Stored, Witness, Writable
 from upstream.stores.config import FileStoreConfig, HttpStoreConfig, StoresConfig
+from upstream.stores.glance import GlanceFile
 from upstream.stores.locations import check_external, redacted
 from upstream.stores.sources import LocationsSource
 from upstream.stores.staging import Staging, open_staging
@@ -10,6 +11,7 @@ from upstream.stores.web import ImportFilterConfig, Web, open_web
 
 __all__ = [
     "FileStoreConfig",
+    "GlanceFile",
     "HasPath",
     "HttpStoreConfig",
     "ImportFilterConfig",

@@ -56,7 +56,7 @@ class HttpStore:
                 witness.seen = seen
             if body.skip_bytes:
                 log.warning("store.range_ignored", store=self._id, skipped_bytes=body.skip_bytes)
-            async with aclosing(self._chunks(response, body)) as chunks:
+            async with aclosing(chunks_of(self._id, response, body, idle_s=self._config.idle_s)) as chunks:
                 yield chunks
 
     async def size(self, location: Location) -> int:
@@ -112,29 +112,32 @@ class HttpStore:
     def _answer(self, response: aiohttp.ClientResponse) -> Answer:
         return Answer(store_id=self._id, status=response.status, headers=response.headers)
 
-    async def _chunks(self, response: aiohttp.ClientResponse, body: Body) -> AsyncGenerator[bytes]:
-        """What aiohttp has received whenever we come, 256 KiB to 1 MiB under load: no copy into a fixed size."""
-        got, end = 0, body.end
-        broken: Unavailable | None = None
-        while broken is None and (end is None or got < end):
-            try:
-                with translated(self._id):
-                    async with asyncio.timeout(self._config.idle_s):
-                        chunk = await response.content.readany()
-            except Unavailable as error:
-                chunk, broken = _received(response.content), error
-            if not chunk:
-                break
-            before, got = got, got + len(chunk)
-            if end is not None and got > end and not body.is_cut:
-                break
-            fresh = chunk[max(0, body.skip_bytes - before) : None if end is None else end - before]
-            if fresh:
-                yield fresh
-        if broken is not None and (end is None or (got < end and not _is_cut_off(broken))):
-            raise broken
-        if got < body.skip_bytes or (end is not None and (got < end or (got > end and not body.is_cut))):
-            raise WrongLength(body.skip_bytes if end is None else end, got) from broken
+
+async def chunks_of(
+    service: str, response: aiohttp.ClientResponse, body: Body, *, idle_s: float
+) -> AsyncGenerator[bytes]:
+    """What aiohttp has received whenever we come, 256 KiB to 1 MiB under load: no copy into a fixed size."""
+    got, end = 0, body.end
+    broken: Unavailable | None = None
+    while broken is None and (end is None or got < end):
+        try:
+            with translated(service):
+                async with asyncio.timeout(idle_s):
+                    chunk = await response.content.readany()
+        except Unavailable as error:
+            chunk, broken = _received(response.content), error
+        if not chunk:
+            break
+        before, got = got, got + len(chunk)
+        if end is not None and got > end and not body.is_cut:
+            break
+        fresh = chunk[max(0, body.skip_bytes - before) : None if end is None else end - before]
+        if fresh:
+            yield fresh
+    if broken is not None and (end is None or (got < end and not _is_cut_off(broken))):
+        raise broken
+    if got < body.skip_bytes or (end is not None and (got < end or (got > end and not body.is_cut))):
+        raise WrongLength(body.skip_bytes if end is None else end, got) from broken
 
 
 def _received(content: aiohttp.StreamReader) -> bytes:

@@ -1,7 +1,7 @@
 """All configured stores behind one face: which of them a location means, and which is asked first."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +16,7 @@ from upstream.stores.config import FileStoreConfig, HttpStoreConfig, StoresConfi
 from upstream.stores.guarded import Guarded
 from upstream.stores.locations import file_url, infer_store, kind_of
 from upstream.stores.refusals import Refusals
-from upstream.stores.sources import LocationsSource, Place
+from upstream.stores.sources import LocationsSource, OpenPlace, Place
 from upstream.types import Location
 
 log = structlog.get_logger()
@@ -82,20 +82,33 @@ class Stores:
         return 0 if store is None else self._config.backends[store].weight
 
     def source(
-        self, locations: Sequence[Location], size_bytes: int | None, preferred: Sequence[str] = ()
+        self,
+        locations: Sequence[Location],
+        size_bytes: int | None,
+        preferred: Sequence[str] = (),
+        *,
+        elsewhere: OpenPlace | None = None,
     ) -> LocationsSource:
         """What one fill or one reader of an image with these locations reads.
 
         The heaviest store's come first, rows of one store in their order; those in the `preferred` stores come before
         all others, in the order of these. A location that announces another size than `size_bytes` is passed over.
+        `elsewhere` opens the bytes where they lie in no store of ours, and is asked last.
         """
-        return LocationsSource(
-            self._open_place,
-            [
-                Place(location=location, store=self._store(location), witness=Witness(size_bytes=size_bytes))
-                for location in self._by_preference(locations, preferred)
-            ],
-        )
+        places = [
+            Place(location=location, store=self._store(location), witness=Witness(size_bytes=size_bytes))
+            for location in self._by_preference(locations, preferred)
+        ]
+        if elsewhere is None:
+            return LocationsSource(self._open_place, places)
+        last = Place(location=Location(url=""), store=None, witness=Witness(size_bytes=size_bytes))
+
+        def open_place(
+            place: Place, offset: int, stop: int | None, *, insist: bool
+        ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+            return (elsewhere if place is last else self._open_place)(place, offset, stop, insist=insist)
+
+        return LocationsSource(open_place, [*places, last])
 
     @asynccontextmanager
     async def _open_place(

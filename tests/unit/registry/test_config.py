@@ -18,10 +18,23 @@ def test_an_unknown_kind_or_key_is_refused() -> None:
             RegistryConfig.model_validate(section)
 
 
-@pytest.mark.parametrize("kind", ["remote", "glance"])
+@pytest.mark.parametrize("kind", ["remote"])
 def test_a_kind_that_cannot_be_opened_says_which_can(kind: str) -> None:
     with pytest.raises(RegistryMisconfigured, match=rf"registry\.kind: .*'{kind}'.* sql"):
         open_registry(RegistryConfig.model_validate({"kind": kind}))
+
+
+def test_the_metadata_of_a_glance_are_not_opened_as_a_registry() -> None:
+    config = RegistryConfig.model_validate({"kind": "glance", "glance": {"url": "http://glance:9292/"}})
+    assert config.glance.url == "http://glance:9292"
+    with pytest.raises(RegistryMisconfigured, match=r"registry\.kind: with glance"):
+        open_registry(config)
+
+
+@pytest.mark.parametrize("glance", [{}, {"url": "glance"}, {"url": "http://a:b@glance"}, {"url": "ftp://glance"}])
+def test_a_glance_needs_a_url_that_can_be_asked(glance: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match=r"expected a URL|required with kind glance"):
+        RegistryConfig.model_validate({"kind": "glance", "glance": glance})
 
 
 def test_no_secret_is_shown() -> None:

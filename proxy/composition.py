@@ -1,0 +1,23 @@
+"""Which Glint it is: one that knows its images, or one before a Glance that does."""
+
+from contextlib import AbstractAsyncContextManager
+
+from aiohttp import web
+
+from proxy.app import build_app
+from proxy.config import Config
+from proxy.edge import EdgeServices, build_edge_app, open_edge
+from proxy.services import Delivery, Services, open_services
+
+
+def open_for(config: Config) -> AbstractAsyncContextManager[Delivery]:
+    """Enter and leave in the same task. Raises what a part cannot start for."""
+    return open_edge(config) if config.registry.kind == "glance" else open_services(config)
+
+
+def app_for(services: Delivery) -> web.Application:
+    """The application over what `open_for` opened."""
+    if isinstance(services, EdgeServices):
+        return build_edge_app(services)
+    assert isinstance(services, Services)
+    return build_app(services)

@@ -1,0 +1,78 @@
+"""The HTTP application before an existing Glance: the outer middlewares of the other one, and a table of its own."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from aiohttp import hdrs, web
+
+from proxy.api.forwarding import check_host, forwarded
+from proxy.api.negotiation import api_path
+from proxy.app import expect_later
+from proxy.edge.call import EdgeCall
+from proxy.edge.forwarding import RELAYED
+from proxy.edge.headers import REQUEST_ID
+from proxy.edge.routes import EdgeTable
+from proxy.edge.services import EdgeServices
+from proxy.errors import BadRequest
+from proxy.middleware.errors import errors
+from proxy.middleware.observe import observe
+from proxy.middleware.request_id import request_id
+from proxy.middleware.state import SERVICES, STATE
+from proxy.middleware.versions import entrance_of
+from upstream.types import Context
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    services: EdgeServices
+    table: EdgeTable
+
+
+_PARTS = web.AppKey("edge", _Parts)
+
+
+def build_edge_app(services: EdgeServices) -> web.Application:
+    """The application; whoever runs it owns `services`."""
+    app = web.Application(middlewares=[observe, errors, request_id])
+    app[SERVICES] = services
+    app[_PARTS] = _Parts(services, EdgeTable(cache_api=services.config.api.cache_api))
+    app.on_response_prepare.append(_name_response)
+    app.router.add_route("*", r"/{path:[\s\S]*}", _dispatch, expect_handler=expect_later)
+    return app
+
+
+async def _dispatch(request: web.Request) -> web.StreamResponse:
+    """Raises BadRequest for a path that is not UTF-8, and for a host that is none: links would name it."""
+    state, parts = request[STATE], request.app[_PARTS]
+    config = parts.services.config
+    check_host(request.headers.get(hdrs.HOST, ""))
+    state.entrance = entrance_of(request)
+    if config.server.enable_proxy_headers_parsing:
+        state.entrance = forwarded(state.entrance, request.headers)
+    try:
+        path = unquote(request.rel_url.raw_path, errors="strict")
+        path.encode()
+    except UnicodeError:
+        raise BadRequest("The URL has characters that are not UTF-8.") from None
+    state.path = api_path(path, request.headers.get(hdrs.ACCEPT, ""))
+    found = parts.table.find(request.method, state.path)
+    state.route = found.route
+    call = EdgeCall(
+        request=request,
+        context=Context(),
+        services=parts.services,
+        parameters=found.parameters,
+        entrance=state.entrance,
+        request_id=state.request_id,
+    )
+    return await found.handler(call)
+
+
+async def _name_response(request: web.Request, response: web.StreamResponse) -> None:
+    """A signal: answers of our own bear the request's name; what Glance answered is left as it is."""
+    state = request.get(STATE)
+    if state is None:
+        return
+    state.started = response
+    if RELAYED not in request and state.request_id:
+        response.headers.setdefault(REQUEST_ID.lower(), state.request_id)

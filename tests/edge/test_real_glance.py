@@ -1,0 +1,152 @@
+"""Glint before a real Glance with a real Keystone: nobody can tell, but for how soon the bytes come."""
+
+import http.client
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.content import MIB, Noise
+from tests.glint import Answer, Glint
+from tests.parity.comparison import Expected, load_differences, load_recorded
+from tests.parity.keystone import tokens_from
+from tests.parity.model import Case
+from tests.parity.origin import serve_origin
+from tests.parity.runner import cases_of
+from tests.parity.session import Session
+from tests.parity.variants import SETUPS
+from tests.peers.clients import ClientFailed, Clients
+from tests.peers.driven_clients import DrivenClients
+from tests.peers.glance import Glance
+from tests.peers.keystone import Keystone
+from tests.peers.memcached import Memcached
+
+CONTENT = Noise(8 * MIB + 7, seed=31)
+FORMATS = ("--disk-format", "raw", "--container-format", "bare")
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    glint: Glint
+    glance: Glance
+    keystone: Keystone
+
+    def reads(self) -> float:
+        """How often image data were read of Glance so far."""
+        return self.glint.metrics().value("glint_glance_seconds_count", operation="read")
+
+    def upload(self, token: str, **fields: str) -> str:
+        return self.glint.upload(CONTENT.read(), token=token, **fields)
+
+    def direct(self, path: str, token: str | None) -> tuple[int, bytes, str | None]:
+        """Status, body and challenge of Glance itself."""
+        connection = http.client.HTTPConnection("127.0.0.1", int(self.glance.url.rsplit(":", 1)[1]), timeout=30)
+        with closing(connection):
+            connection.request("GET", path, headers={"X-Auth-Token": token} if token else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer.headers["WWW-Authenticate"]
+
+    def download(self, image_id: str, token: str | None) -> Answer:
+        return self.glint.get(f"/v2/images/{image_id}/file", token=token)
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory, keystone: Keystone, memcached: Memcached) -> Iterator[Cloud]:
+    folder = tmp_path_factory.mktemp("edge")
+    options = SETUPS["default"].glance
+    with Glance(folder / "glance", keystone, memcached, options=options) as glance:
+        settings = {"registry.kind": "glance", "registry.glance.url": glance.url, "server.workers": 2}
+        with Glint(folder / "glint", settings) as glint:
+            yield Cloud(glint, glance, keystone)
+
+
+def test_real_clients_create_save_set_and_delete(cloud: Cloud, clients: Clients, tmp_path: Path) -> None:
+    disk, saved, again = (tmp_path / name for name in ("disk.raw", "saved.raw", "again.raw"))
+    disk.write_bytes(CONTENT.read())
+    env = cloud.keystone.openrc("demo", image_url=cloud.glint.url)
+    with DrivenClients(clients) as driven:
+        made = driven.openstack(env, "image", "create", "-f", "json", *FORMATS, "--file", disk, "edge").json()
+        assert driven.openstack(env, "image", "show", "-f", "json", "edge").json()["status"] == "active"
+        driven.openstack(env, "image", "set", "--property", "os_distro=debian", "edge")
+        listed = driven.openstack(env, "image", "list", "-f", "json", "--property", "os_distro=debian").json()
+        assert [row["ID"] for row in listed] == [made["id"]]
+        driven.openstack(env, "image", "save", "--file", saved, "edge")
+        driven.glance(env, "image-download", "--file", again, made["id"])
+        assert saved.read_bytes() == again.read_bytes() == CONTENT.read()
+        driven.openstack(env, "image", "delete", "edge")
+        with pytest.raises(ClientFailed, match="No Image found for edge"):
+            driven.openstack(env, "image", "show", "edge")
+
+
+def test_fifty_clients_of_two_workers_are_one_read_of_glance(cloud: Cloud) -> None:
+    token = cloud.keystone.token("demo")
+    image_id, before = cloud.upload(token), cloud.reads()
+    with ThreadPoolExecutor(50) as threads:
+        answers = list(threads.map(lambda _: cloud.download(image_id, token), range(50)))
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.content for answer in answers} == {CONTENT.read()}
+    assert answers[0].headers["Content-MD5"] == CONTENT.digest("md5")
+    assert cloud.reads() - before == 1
+
+
+def test_who_may_have_an_image_is_what_glance_says_now(cloud: Cloud) -> None:
+    demo, alt, admin = (cloud.keystone.token(user) for user in ("demo", "alt", "admin"))
+    image_id = cloud.upload(demo, visibility="private")
+    assert cloud.download(image_id, demo).content == CONTENT.read()
+    before = cloud.reads()
+    for token, status in ((alt, 404), ("no-keystone-issued-this", 401), (None, 401), (admin, 200), (demo, 200)):
+        direct = cloud.direct(f"/v2/images/{image_id}/file", token)
+        answer = cloud.download(image_id, token)
+        assert (answer.status, answer.content, answer.headers["WWW-Authenticate"]) == direct
+        assert answer.status == status
+    path = f"/v2/images/{image_id}"
+    assert cloud.glint.request("POST", f"{path}/actions/deactivate", token=admin).status == 204
+    assert [cloud.download(image_id, token).status for token in (demo, admin)] == [403, 200]
+    assert cloud.glint.request("POST", f"{path}/actions/reactivate", token=admin).status == 204
+    assert cloud.download(image_id, demo).status == 200
+    assert cloud.reads() == before  # all of it out of the cache
+    assert cloud.glint.request("DELETE", path, token=demo).status == 204
+    assert [cloud.download(image_id, token).status for token in (demo, admin)] == [404, 404]
+    assert image_id not in cloud.glint.get("/v2/cache", token=admin).content.decode()
+
+
+def test_prewarm_brings_an_image_in_with_the_operators_token(cloud: Cloud) -> None:
+    demo, admin = cloud.keystone.token("demo"), cloud.keystone.token("admin")
+    image_id = cloud.upload(demo, visibility="private")
+    refused = cloud.glint.run("prewarm", image_id, environment={"OS_TOKEN": demo})
+    assert refused.returncode != 0
+    assert "cache_list" in refused.stderr
+    done = cloud.glint.run("prewarm", "--pin", image_id, environment={"OS_TOKEN": admin})
+    assert done.returncode == 0, done.stderr
+    before = cloud.reads()
+    assert cloud.download(image_id, demo).content == CONTENT.read()
+    assert cloud.reads() == before
+
+
+def test_answers_are_those_of_the_glance_behind(cloud: Cloud) -> None:
+    """One in forty of the cases that Glint answers as Glance does; all of them in the long form."""
+    assert reports(cloud, cases_of("default")[::40]) == []
+
+
+@pytest.mark.long
+def test_all_answers_are_those_of_the_glance_behind(cloud: Cloud) -> None:
+    assert reports(cloud, cases_of("default")) == []
+
+
+def reports(cloud: Cloud, cases: Sequence[Case]) -> list[str]:
+    """What is answered otherwise than recorded of a Glance, but for the cache and ranges, where Glint has its own."""
+    recorded, differences = load_recorded("default"), load_differences()
+    with serve_origin() as origin:
+        session = Session(url=cloud.glint.url, origin=origin, token=tokens_from(cloud.keystone.url))
+        session.learn_projects()
+        found: list[str] = []
+        for case in cases:
+            of_glance = Expected(case=case.name, recorded=recorded[case.name], differences=())
+            answers = session.run(case, of_glance.is_met)
+            if of_glance.reports(answers):
+                of_glint = Expected(case=case.name, recorded=recorded[case.name], differences=differences)
+                found += of_glint.reports(answers)
+        return found
