@@ -210,8 +210,11 @@ class Glint(Server):
 
     @property
     def _is_preloaded(self) -> bool:
-        """Whether commands are forks of one process that has loaded Glint, which saves the time of that."""
-        return not self.environment  # what a test adds there may have to be seen when Python starts
+        """Whether commands are forks of one process that has loaded Glint, which saves the time of that.
+
+        Not if a test starts it by another command, or adds to its environment what Python has to see at its start.
+        """
+        return not self.environment and type(self)._command is Glint._command
 
     def _guarded(self, environment: Mapping[str, str], log: IO[bytes]) -> Guard:
         if not self._is_preloaded:

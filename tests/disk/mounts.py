@@ -55,10 +55,6 @@ class MountedGlint(Glint):
         command = ["nsenter", "-t", str(self.pid), "-m", "mount", "-o", "remount,abort", str(self.cache_dir)]
         subprocess.run(command, check=True, capture_output=True)
 
-    @property
-    def _is_preloaded(self) -> bool:
-        return False  # the command is another one
-
     def _command(self) -> Sequence[str | Path]:
         self.cache_dir.mkdir(exist_ok=True)
         script = f'({_MOUNT[self._kind]}) && shift 2 && exec "$@"'
