@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from proxy.cli_options import ConfigFile, Overrides, config_file, fail, load_or_exit, tell
+from proxy.cli_config import config_app
+from proxy.cli_options import ConfigFile, Overrides, fail, load_or_exit
 from proxy.cli_registry import registry_app
-from proxy.config import origins
 
 app = typer.Typer(
     name="glint",
@@ -25,7 +25,6 @@ app = typer.Typer(
 cache_app = typer.Typer(
     no_args_is_help=True, help="Look into the disk cache, keep images in it, and take them out of it."
 )
-config_app = typer.Typer(no_args_is_help=True, help="Check the configuration, and see what it comes to.")
 app.add_typer(cache_app, name="cache")
 app.add_typer(config_app, name="config")
 app.add_typer(registry_app, name="registry")
@@ -301,25 +300,6 @@ def cache_simulate(
         command.run(load_or_exit(config, overrides), options)
     except CommandFailed as error:
         fail(str(error))
-
-
-@config_app.command("check")
-def config_check(config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Say "ok", or all that is wrong at once with exit status 2."""
-    from proxy.commands import config as command  # noqa: PLC0415
-
-    if problems := command.check(load_or_exit(config, overrides)):
-        tell(problems)
-    typer.echo("ok")
-
-
-@config_app.command("show")
-def config_show(config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """The effective configuration as YAML. Beside each value that is no default stands who said it; no secrets."""
-    from proxy.commands import config as command  # noqa: PLC0415
-
-    loaded = load_or_exit(config, overrides)
-    typer.echo(command.show(loaded, origins(config_file(config), overrides or (), os.environ)), nl=False)
 
 
 def _size(text: str) -> int:

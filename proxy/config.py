@@ -135,7 +135,16 @@ def load(path: Path | None, overrides: Iterable[str] = (), environment: Mapping[
     Without a `path`, defaults and overrides alone. Relative paths are relative to the file's folder, or to the
     working folder without a file. Raises ConfigError.
     """
-    document = _read(path) if path else {}
+    return build(_read(path) if path else {}, (path.parent if path else Path()), overrides, environment)
+
+
+def build(
+    document: dict[str, Any],
+    base: Path,
+    overrides: Iterable[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """The same of a document, which is changed; relative paths are relative to `base`. Raises ConfigError."""
     problems: list[str] = []
     for dotted, text in [*_from_environment(environment or {}), *_from_command_line(overrides, problems)]:
         _put(document, dotted, text, problems)
@@ -146,7 +155,7 @@ def load(path: Path | None, overrides: Iterable[str] = (), environment: Mapping[
         problems += _beyond_sections(document, problems)
     if problems:
         raise ConfigError(problems)
-    return _anchored(config, (path.parent if path else Path()).absolute())
+    return _anchored(config, base.absolute())
 
 
 def _beyond_sections(document: Mapping[str, Any], problems: Collection[str]) -> list[str]:

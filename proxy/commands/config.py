@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ByteSize, SecretStr
 
 from proxy import property_protections
@@ -14,13 +13,13 @@ from proxy.api import image_schema
 from proxy.api.config import ApiConfig
 from proxy.api.image_schema import ImageSchemaBroken
 from proxy.config import Config
+from proxy.config_import.yaml_text import flow, size_text
 from proxy.import_plugins import ProgramMissing, check_programs
 from proxy.policy import Policy, PolicyFileBroken
 from proxy.property_protections import ProtectionFileBroken
 from upstream.registry import RegistryMisconfigured, open_registry
 from upstream.stores import HttpStoreConfig
 
-_UNITS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 _USER_INFO = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 _MASK = "***"
 
@@ -75,7 +74,7 @@ def _lines(section: BaseModel | Mapping[str, Any], prefix: str, origins: Mapping
             lines += _lines(value, f"{dotted}.", origins, depth + 1)
             lines += [] if depth else ["\n"]
             continue
-        line = f"{indent}{name}: {_flow(_plain(value))}"
+        line = f"{indent}{name}: {flow(_plain(value))}"
         lines.append(f"{line:<48}  # {origins[dotted]}\n" if dotted in origins else f"{line}\n")
     return lines
 
@@ -87,18 +86,12 @@ def _items(section: BaseModel | Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name, getattr(section, name)) for name in names]
 
 
-def _flow(value: Any) -> str:
-    """One line of YAML."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
-    return text.removesuffix("...\n").strip()
-
-
 def _plain(value: Any) -> Any:
     """The value as config.yaml would have it, without what is secret in it."""
     if isinstance(value, SecretStr):
         return _MASK
     if isinstance(value, ByteSize):
-        return _size(value)
+        return size_text(value)
     if value is None or isinstance(value, bool | int | float):
         return int(value) if isinstance(value, float) and value.is_integer() else value
     if isinstance(value, Mapping):
@@ -107,13 +100,6 @@ def _plain(value: Any) -> Any:
         items = [_plain(item) for item in value]
         return sorted(items) if isinstance(value, set | frozenset) else items
     return _USER_INFO.sub(rf"\1:{_MASK}@", str(value))
-
-
-def _size(size: ByteSize) -> str | int:
-    for unit, unit_bytes in _UNITS:
-        if size and size % unit_bytes == 0:
-            return f"{size // unit_bytes} {unit}"
-    return int(size)
 
 
 def _files(config: Config) -> list[tuple[str, Path]]:

@@ -1,0 +1,157 @@
+"""What several options say together: stores, logins, the registry."""
+
+from proxy.config_import.conf import parse
+from tests.config_import.imported import imported
+
+KEYSTONE = "[paste_deploy]\nflavor = keystone\n"
+DATABASE = "[database]\nconnection = postgresql://glance:hunter2@db/glance\n"
+NAMED = """\
+[DEFAULT]
+enabled_backends = fast:file, Slow.1:file, web:http
+[glance_store]
+default_backend = Slow.1
+[fast]
+filesystem_store_datadir = /srv/fast
+weight = 100
+store_description = quick and small
+[Slow.1]
+filesystem_store_datadir = /srv/slow
+[web]
+https_insecure = false
+[os_glance_staging_store]
+filesystem_store_datadir = /srv/staging
+filesystem_store_file_perm = 0600
+"""
+
+
+def keys(text: str) -> dict[tuple[str, ...], object]:
+    return {one.key: one.value for one in imported(text).imported.mapped}
+
+
+def test_named_back_ends_keep_their_names_folders_and_weights() -> None:
+    found = keys(NAMED)
+    place = ("stores", "backends")
+    assert found[("stores", "default")] == "Slow.1"
+    assert found[(*place, "fast", "dir")] == "/srv/fast"
+    assert found[(*place, "fast", "weight")] == 100
+    assert found[(*place, "fast", "description")] == "quick and small"
+    assert found[(*place, "Slow.1", "dir")] == "/srv/slow"
+    assert found[(*place, "web", "kind")] == "http"
+    assert found[("api", "staging_dir")] == "/srv/staging"
+
+
+def test_a_store_that_cannot_be_read_fails_the_import_and_the_others_remain() -> None:
+    text = (
+        f"{KEYSTONE}{DATABASE}[DEFAULT]\nenabled_backends = a:file,ceph:rbd\n[glance_store]\ndefault_backend = ceph\n"
+    )
+    outcome = imported(f"{text}[ceph]\nrbd_store_pool = images\n")
+    assert outcome.values["stores.default"] is None
+    assert outcome.values["stores.backends.a.kind"] == "file"
+    (reason,) = outcome.failing
+    assert reason.startswith("store ceph: this version of Glint cannot read stores of kind rbd; its images would not ")
+    assert outcome.reasons("rbd_store_pool") == ["store ceph: this version of Glint cannot read stores of kind rbd"]
+
+
+def test_the_accounts_of_swift_are_read_where_their_file_is_found() -> None:
+    text = "[glance_store]\nstores = file,swift\nswift_store_config_file = swift.conf\n"
+    outcome = imported(text, beside={"swift.conf": "[ref1]\nuser = service:glance\nkey = hunter2\n"})
+    told = [said for one in outcome.imported.dropped for said in one.said if said.file.endswith("swift.conf")]
+    assert [(said.section, said.name, said.line) for said in told] == [("ref1", "user", 2), ("ref1", "key", 3)]
+
+
+def test_without_any_store_left_it_is_said_that_nothing_works() -> None:
+    outcome = imported("[glance_store]\nstores = rbd\ndefault_store = rbd\n")
+    assert "no store is left: nothing could be downloaded" in outcome.failing
+
+
+def test_kinds_that_are_preferred_have_the_greater_weight() -> None:
+    strategy = "[DEFAULT]\nlocation_strategy = store_type\n[store_type_location_strategy]\n"
+    outcome = imported(f"{strategy}store_type_preference = http, filesystem\n[glance_store]\nstores = file,http\n")
+    assert outcome.values["stores.backends.http.weight"] > outcome.values["stores.backends.file.weight"]
+
+
+def test_options_of_the_older_form_count_for_nothing_beside_named_back_ends() -> None:
+    outcome = imported(f"{NAMED}[glance_store]\nfilesystem_store_datadir = /srv/old\n")
+    assert "/srv/old" not in outcome.values.values()
+    assert outcome.reasons("filesystem_store_datadir") == [
+        "[DEFAULT] enabled_backends is given, so Glance does not look at it"
+    ]
+
+
+def test_several_folders_become_stores_and_what_named_rows_would_miss_is_told() -> None:
+    folders = "filesystem_store_datadirs = /a:1\nfilesystem_store_datadirs = /b:2\n"
+    assert not any("name a store" in told for told in imported(f"[glance_store]\n{folders}").failing)
+    named = imported(f"[DEFAULT]\nenabled_backends = s:file\n[glance_store]\ndefault_backend = s\n[s]\n{folders}")
+    assert "rows of images in /a name a store whose folder is another in Glint" in named.failing
+
+
+def test_the_login_may_stand_in_a_section_of_its_own() -> None:
+    text = "[keystone_authtoken]\nauth_section = login\nusername = not me\n[login]\nusername = glance\nuser-name = x\n"
+    outcome = imported(f"{text}password = hunter2\nauth_url = http://k\n")
+    assert outcome.values["auth.keystone.username"] == "glance"
+    assert outcome.values["auth.keystone.password"] == "hunter2"
+    assert outcome.values["auth.keystone.auth_url"] == "http://k"
+
+
+def test_the_address_that_is_said_best_counts() -> None:
+    section = "[keystone_authtoken]\nidentity_uri = http://admin\nauth_uri = http://public\nauth_host = host\n"
+    assert imported(section).values["auth.keystone.auth_url"] == "http://admin"
+    assert imported(f"{section}auth_url = http://best\n").values["auth.keystone.auth_url"] == "http://best"
+    assert imported(section).values["auth.keystone.www_authenticate_uri"] == "http://public"
+
+
+def test_encryption_of_which_glint_knows_nothing_fails_the_import_where_it_is_used() -> None:
+    files = "cafile = /own.pem\ninsecure = true\ncertfile = /c\nkeyfile = /k\n"
+    encrypted = imported(f"[keystone_authtoken]\nauth_url = https://k\n{files}")
+    plain = imported(f"[keystone_authtoken]\nauth_url = http://k\n{files}")
+    assert len(encrypted.failing) == len(plain.failing) + 4
+
+
+def test_without_authentication_glint_listens_on_loopback_and_says_that_it_does_not_work() -> None:
+    outcome = imported(f"[DEFAULT]\nbind_host = 0.0.0.0\n{DATABASE}")
+    assert outcome.values["server.host"] == "127.0.0.1"
+    assert any("everyone is admin" in told for told in outcome.failing)
+
+
+def test_a_memcached_that_cannot_be_spoken_to_is_left_out() -> None:
+    servers = "[keystone_authtoken]\nmemcached_servers = a:1\n"
+    assert imported(servers).assumed["token_cache.security_strategy"] == "none"
+    encrypted = imported(f"{servers}memcache_tls_enabled = true\n")
+    assert not any(key.startswith("token_cache.memcached") for key in encrypted.values)
+
+
+def test_parameters_go_onto_the_url_of_the_database() -> None:
+    outcome = imported(f"{DATABASE}connection_parameters = sslmode=require&a=b\n")
+    assert outcome.values["registry.url"] == "postgresql://glance:hunter2@db/glance?sslmode=require&a=b"
+
+
+def test_without_a_database_an_empty_registry_is_not_taken_for_the_glances() -> None:
+    remote = imported(f"{KEYSTONE}[DEFAULT]\ndata_api = glance.db.registry.api\nregistry_host = r\n")
+    assert any("the registry of Glance is gone: name the database" in told for told in remote.failing)
+    assert imported(KEYSTONE).failing == [
+        "[database] connection is not given: Glint would begin with an empty registry of its own"
+    ]
+
+
+def test_a_policy_file_beside_is_found_unasked_the_newer_form_first() -> None:
+    both = imported("", beside={"policy.yaml": "", "policy.json": "", "schema-image.json": ""})
+    assert both.assumed["api.policy_file"] == "/etc/glance/policy.yaml"
+    assert both.assumed["api.image_schema_file"] == "/etc/glance/schema-image.json"
+    assert imported("", beside={"policy.json": ""}).assumed["api.policy_file"] == "/etc/glance/policy.json"
+    assert "api.policy_file" not in imported("").assumed
+
+
+def test_rules_in_a_folder_that_glance_reads_unasked_are_told() -> None:
+    outcome = imported("", beside={"policy.d/more.yaml": ""})
+    assert any("put the rules of /etc/glance/policy.d/more.yaml into it" in told for told in outcome.failing)
+
+
+def test_an_option_of_no_glance_is_told_and_harms_nothing() -> None:
+    outcome = imported(f"{KEYSTONE}{DATABASE}[DEFAULT]\nfrobnicate = 1\n[nova]\nx = y\n")
+    assert outcome.reasons("frobnicate") == outcome.reasons("x") == ["no Glance reads an option of this name"]
+    assert outcome.failing == []
+
+
+def test_texts_of_secrets_are_in_no_repr() -> None:
+    (said,) = parse("[database]\nconnection = mysql://u:hunter2@h/d\n", "x")
+    assert "hunter2" not in repr(said)
