@@ -30,6 +30,7 @@ def build_app(services: Services) -> web.Application:
     app[TABLE] = RouteTable()
     app.on_response_prepare.append(name_response)
     app.on_response_prepare.append(tell_pages)
+    app.on_response_prepare.append(services.departure.end_connection)
     app.router.add_route("*", r"/{path:[\s\S]*}", dispatch, expect_handler=expect_later)
     return app
 

@@ -46,6 +46,7 @@ class ServerConfig(BaseModel, frozen=True, extra="forbid"):
     enable_proxy_headers_parsing: bool = False
     worker_self_reference_url: str | None = Field(default=None, max_length=255)
     tls: TlsConfig = TlsConfig()
+    drain_notice_s: float = Field(default=0.0, ge=0)
     drain_s: float = Field(default=30.0, ge=0)
     client_idle_s: float = Field(default=300.0, gt=0)
     tcp_congestion_control: str | None = Field(default="auto", pattern=r"^[a-z0-9_-]{1,15}$")

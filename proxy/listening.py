@@ -125,6 +125,7 @@ class _Requests:
 
     async def drain(self, runner: web.AppRunner, drain_s: float) -> None:
         """Take no more, wait for what runs, and in the end cut it: the services close when all has been undone."""
+        await asyncio.sleep(0)  # who waits in the sockets' queues is accepted: closing them would cut him
         for site in runner.sites:
             await site.stop()
         await asyncio.sleep(0)  # what was received before starts now

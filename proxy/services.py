@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from cache import ImageCache, Prewarmer, Queue, TokenCache
@@ -14,6 +14,7 @@ from proxy.api.config import ApiConfig
 from proxy.api.image_schema import CustomProperties
 from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthentication
 from proxy.config import Config
+from proxy.departure import Departure
 from proxy.import_plugins import check_programs
 from proxy.import_tools import ImportTools
 from proxy.imports import Importer
@@ -21,6 +22,7 @@ from proxy.policy import Policy
 from proxy.prewarm import resolve
 from proxy.property_protections import PropertyProtections
 from proxy.quotas import Quotas
+from proxy.repairs import Repairs
 from proxy.task_imports import TaskImport
 from proxy.tasks import GLINT, TaskRunner
 from proxy.transfer import Sender
@@ -43,6 +45,7 @@ class Delivery:
     cache: ImageCache
     prewarmer: Prewarmer
     sender: Sender
+    departure: Departure = field(default_factory=Departure)
 
     def begin_drain(self) -> None:
         """No new work in the background from here on."""
@@ -60,6 +63,7 @@ class Services(Delivery):
     importer: Importer
     tasks: TaskRunner
     location_imports: location_imports.Tools
+    repairs: Repairs
 
     def begin_drain(self) -> None:
         self.tasks.begin_drain()
@@ -110,7 +114,8 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         tasks.makers[location_imports.KIND] = importing.recovered
         await stack.enter_async_context(tasks)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())
-        for watch in (policy.watch(), watch_loop_lag(instruments), importer.clean_staging()):
+        repairs = Repairs()
+        for watch in (policy.watch(), watch_loop_lag(instruments), importer.clean_staging(), repairs.run()):
             stack.callback(watchers.create_task(watch).cancel)
         yield Services(
             config=config,
@@ -129,6 +134,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             importer=importer,
             tasks=tasks,
             location_imports=importing,
+            repairs=repairs,
         )
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,7 +14,7 @@ from proxy.errors import BadRequest, Gone
 from proxy.examination import Examination
 from proxy.quotas import StorageLimit
 from proxy.services import Services
-from upstream.errors import Conflict, NotFound, UpstreamError
+from upstream.errors import Conflict, NotFound, Unavailable, UpstreamError
 from upstream.registry import Ceiling, ImageChanges
 from upstream.stores import Stored
 from upstream.types import Context, Image, Status
@@ -20,6 +22,7 @@ from upstream.types import Context, Image, Status
 log = structlog.get_logger(__name__)
 
 _PIECE_BYTES = 1024 * 1024
+_CLOCK_STEP = timedelta(seconds=1)  # of the times of some databases
 
 
 async def pieces(content: StreamReader, *, idle_s: float) -> AsyncGenerator[bytes]:
@@ -46,6 +49,34 @@ async def pieces(content: StreamReader, *, idle_s: float) -> AsyncGenerator[byte
         raise BadRequest(f"No image data came for {idle_s:g} s.") from error
     if parts:
         yield b"".join(parts)
+
+
+async def begin_saving(services: Services, context: Context, image: Image) -> Image:
+    """Make a queued image `saving`. Raises what keeps it from being so."""
+    ceiling = await services.quotas.uploading(context)
+    began = datetime.now(UTC)
+    saving = ImageChanges(columns={"status": Status.SAVING})
+    try:
+        return await services.registry.images.update(
+            context, image.id, saving, from_status=(Status.QUEUED,), ceiling=ceiling
+        )
+    except Unavailable:
+        # The answer may be lost of a change that was made: nobody would ever send the data of such an image.
+        requeue = partial(_requeue_if_saving_since, services, context, image.id, began, datetime.now(UTC))
+        services.repairs.later(f"upload {image.id}", requeue)
+        raise
+
+
+async def _requeue_if_saving_since(
+    services: Services, context: Context, image_id: str, after: datetime, before: datetime
+) -> None:
+    """One that became `saving` at another time is somebody else's."""
+    images = services.registry.images
+    with suppress(NotFound, Conflict):
+        now = await images.get(context, image_id)
+        if now.status is Status.SAVING and after - _CLOCK_STEP <= now.updated_at <= before + _CLOCK_STEP:
+            queued = ImageChanges(columns={"status": Status.QUEUED})
+            await images.update(context, image_id, queued, from_status=(Status.SAVING,))
 
 
 class Upload:
@@ -94,17 +125,23 @@ class Upload:
         log.info("upload.finished", image=self._image.id, size_bytes=stored.size_bytes, store=stored.location.store)
 
     async def _is_kept(self, stored: Stored) -> bool:
+        """As `_settle`. If nobody can tell now, that is done when somebody can."""
+        try:
+            return await self._settle(stored)
+        except UpstreamError as error:
+            log.error("upload.undecided", image=self._image.id, error=type(error).__name__)
+            self._services.repairs.later(f"upload {self._image.id}", partial(self._settle, stored))
+            return False
+
+    async def _settle(self, stored: Stored) -> bool:
         """Whether the image points at the data; if it does not, they are removed and the image is queued again.
 
-        Data that an image may point at are never removed: if nobody can tell, they stay, and the image stays saving.
+        Raises UpstreamError if nobody can tell: data that an image may point at are never removed.
         """
         try:
             now = await self._services.registry.images.get(self._context, self._image.id)
         except NotFound:
             await self._remove(stored)
-            return False
-        except UpstreamError as error:
-            log.error("upload.undecided", image=self._image.id, error=type(error).__name__)
             return False
         if any(location.url == stored.location.url for location in now.locations):
             return True
@@ -119,14 +156,20 @@ class Upload:
             log.error("upload.data_left", image=self._image.id, store=stored.location.store, error=type(error).__name__)
 
     async def _requeue(self) -> None:
-        """Back to where an upload may begin. An image that was deleted meanwhile stays deleted."""
+        """Back to where an upload may begin, now or as soon as the registry answers again."""
+        try:
+            await self._set_queued()
+        except UpstreamError as error:
+            log.error("upload.left_saving", image=self._image.id, error=type(error).__name__)
+            self._services.repairs.later(f"upload {self._image.id}", self._set_queued)
+
+    async def _set_queued(self) -> None:
+        """An image that was deleted meanwhile stays deleted."""
         columns = dict.fromkeys(("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value"))
         try:
             await self._update({"status": Status.QUEUED, **columns})
         except (NotFound, Conflict):
             log.info("upload.image_gone", image=self._image.id)
-        except UpstreamError as error:
-            log.error("upload.left_saving", image=self._image.id, error=type(error).__name__)
 
     async def _update(
         self, columns: dict[str, Any], locations: Collection[Any] | None = None, ceiling: Ceiling | None = None

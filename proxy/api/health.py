@@ -49,6 +49,9 @@ async def probe(call: DeliveryCall) -> web.StreamResponse:
 
 
 async def _check(call: DeliveryCall) -> Check:
+    """A Glint that stops is out before any file says so."""
+    if call.services.departure.is_announced:
+        return Check(status=HTTPStatus.SERVICE_UNAVAILABLE, reason="DRAINING", details="This Glint was told to stop")
     file = call.services.config.api.healthcheck_disable_file
     if file is None:
         return Check(status=HTTPStatus.OK, reason="OK", details="No api.healthcheck_disable_file is set")

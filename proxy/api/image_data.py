@@ -6,8 +6,7 @@ from proxy.api import access
 from proxy.api.call import Call, empty_response
 from proxy.api.location_changes import check_can_leave_queue
 from proxy.errors import BadRequest, Gone, StateConflict, UnsupportedMediaType
-from proxy.uploads import Upload, pieces
-from upstream.registry import ImageChanges
+from proxy.uploads import Upload, begin_saving, pieces
 from upstream.types import Image, Status
 
 _OCTETS = "application/octet-stream"
@@ -25,14 +24,7 @@ async def upload(call: Call) -> web.StreamResponse:
     access.enforce(call, "upload_image", image)
     _check_can_save(image)
     _check_takes_data(call, store)
-    saving = ImageChanges(columns={"status": Status.SAVING})
-    image = await call.services.registry.images.update(
-        call.context,
-        image.id,
-        saving,
-        from_status=(Status.QUEUED,),
-        ceiling=await call.services.quotas.uploading(call.context),
-    )
+    image = await begin_saving(call.services, call.context, image)
     incoming = Upload(call.services, call.context, image, expected_bytes)
     await call.accept_body()
     data = pieces(call.request.content, idle_s=call.services.config.server.client_idle_s)

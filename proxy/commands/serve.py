@@ -43,6 +43,7 @@ async def _serve(config: Config) -> None:
         await stopping.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second one ends the process at once, which is safe at any moment
+        await services.departure.announce(config.server.drain_notice_s)
         services.begin_drain()
         log.info("server.draining", drain_s=config.server.drain_s)
     log.info("server.stopped")

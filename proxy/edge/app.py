@@ -37,6 +37,7 @@ def build_edge_app(services: EdgeServices) -> web.Application:
     app[SERVICES] = services
     app[_PARTS] = _Parts(services, EdgeTable(cache_api=services.config.api.cache_api))
     app.on_response_prepare.append(_name_response)
+    app.on_response_prepare.append(services.departure.end_connection)
     app.router.add_route("*", r"/{path:[\s\S]*}", _dispatch, expect_handler=expect_later)
     return app
 

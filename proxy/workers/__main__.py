@@ -46,7 +46,7 @@ class Worker:
     """One life of it. `control` stays open as long as the supervisor lives."""
 
     def __init__(self, assignment: Assignment, control: socket.socket) -> None:
-        self.is_ready = False
+        self.is_ready = self._is_orphan = False
         self._assignment, self._control = assignment, control
         self._stopping = asyncio.Event()
 
@@ -65,12 +65,15 @@ class Worker:
                 self._control.sendall(READY)
                 self.is_ready = True
                 await self._stopping.wait()
+                if not self._is_orphan:  # whose port another Glint waits for
+                    await services.departure.announce(config.server.drain_notice_s)
                 services.begin_drain()
 
     def _on_supervisor_gone(self) -> None:
         """Nothing is ever sent to a worker: what can be read is the end."""
         asyncio.get_running_loop().remove_reader(self._control)
         log.error("worker.orphaned", worker=self._assignment.worker, pid=os.getpid())
+        self._is_orphan = True
         self._stopping.set()
 
 

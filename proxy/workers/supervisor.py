@@ -154,12 +154,13 @@ async def _run(config: Config, places: Sequence[Place], listeners: Sequence[sock
             announcing = tasks.create_task(_announce(config, places, *address_of(listeners)))
             await stopping.wait()
             announcing.cancel()
-            log.info("server.draining", drain_s=config.server.drain_s)
+            log.info("server.draining", notice_s=config.server.drain_notice_s, drain_s=config.server.drain_s)
             for listener in listeners:
                 listener.close()
             for place in places:
                 place.close()
-            await asyncio.wait(keepers, timeout=config.server.drain_s + CLEANUP_S + _CLOSING_S)
+            drained_s = config.server.drain_notice_s + config.server.drain_s + CLEANUP_S
+            await asyncio.wait(keepers, timeout=drained_s + _CLOSING_S)
             for place in places:
                 place.kill()
     except* WorkerFailed as failures:

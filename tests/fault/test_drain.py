@@ -33,6 +33,17 @@ async def test_a_client_that_stops_reading_is_cut_when_the_drain_time_is_over(tm
     writer.transport.abort()
 
 
+async def test_before_it_drains_it_says_so_and_answers_all_the_same(tmp_path: Path) -> None:
+    """The health check is what load balancers look at; who keeps a connection is asked to open another, elsewhere."""
+    async with serving(config_for(tmp_path)) as glint:
+        await glint.services.departure.announce(0)
+        for path, status in (("/healthcheck", 503), ("/v2/images", 200)):
+            async with glint.session.get(f"{glint.url}{path}", headers={"Connection": "keep-alive"}) as answer:
+                assert (answer.status, answer.headers["Connection"]) == (status, "close")
+        async with glint.session.head(f"{glint.url}/healthcheck") as answer:
+            assert answer.status == 503
+
+
 async def test_a_stop_does_not_wait_for_the_rest_of_a_body_that_was_refused(tmp_path: Path) -> None:
     async with serving(config_for(tmp_path, {"server": {"drain_s": 5}})) as glint:
         head = "PUT /v2/images/nobody/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"

@@ -75,6 +75,7 @@ flavor = {flavor}
 config_file = {etc}/glance-api-paste.ini
 [wsgi]
 task_pool_threads = 4
+python_interpreter = {python}
 [oslo_policy]
 enforce_scope = true
 """
@@ -102,12 +103,19 @@ class GlanceOptions:
 class Glance(Server):
     """A Glance with two file stores and an http store. Its own process is uWSGI; `close` ends nginx and database too.
 
+    With a `database_url` (of SQLAlchemy) that database is used, and left alone by `start` and `close`.
     `url` is nginx, `bare_url` uWSGI itself. It leaves Keystone's catalogue alone: use `Keystone.set_image_endpoint`, or
     clients with `openrc(..., image_url=)`. Not so with unified limits, as they belong to a service of the catalogue.
     """
 
     def __init__(
-        self, directory: Path, keystone: Keystone, memcached: Memcached, *, options: GlanceOptions | None = None
+        self,
+        directory: Path,
+        keystone: Keystone,
+        memcached: Memcached,
+        *,
+        options: GlanceOptions | None = None,
+        database_url: str | None = None,
     ) -> None:
         super().__init__("glance", directory, start_s=60, stop_s=3)
         self.options = options or GlanceOptions()
@@ -115,6 +123,7 @@ class Glance(Server):
         self.port = free_port()
         self.bare_url = f"http://127.0.0.1:{self.port}"
         self.database = MariaDB(directory / "db", database="glance", charset="utf8mb3")
+        self._database_url = database_url
         # uWSGI's own router hangs on uploads, and uwsgi_pass breaks chunked ones: nginx speaks HTTP to it.
         self.front = ProxyNginx(directory / "nginx", self.bare_url)
         self.url = self.front.url
@@ -123,7 +132,7 @@ class Glance(Server):
 
     def start(self) -> None:
         with self._lock:
-            if not self.database.is_running:
+            if self._database_url is None and not self.database.is_running:
                 self.database.start()
             super().start()
             if not self.front.is_running:
@@ -164,13 +173,14 @@ class Glance(Server):
             strict=not full,
             secure_hash=options.secure_hash,
             limited=full or options.unified_limits,
-            database=self.database.url,
+            database=self._database_url or self.database.url,
             keystone=self.keystone.url,
             auth=AUTH.format(keystone=self.keystone.url, password=PASSWORD),
             memcached=self.memcached.address,
             region=REGION,
             flavor="keystone+cachemanagement" if options.image_cache else "keystone",
             etc=self._home / "etc" / "glance",
+            python=self._home / "bin" / "python",  # or else uWSGI would be asked to run modules
         )
 
     def _manage(self, *arguments: str) -> None:

@@ -36,6 +36,7 @@ KIND_OF_SCHEME: Mapping[str, str] = MappingProxyType(
 _EXTERNAL_SCHEMES = frozenset({"http", "https"})
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_ENCRYPTED = re.compile(r"[A-Za-z0-9_-]{43,}={0,2}")  # two blocks of AES at least. Source: glance/common/crypt.py
 _CUT = re.compile(r"[?#]")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 
@@ -78,6 +79,8 @@ def redacted(url: str) -> str:
 def scheme_of(url: str) -> str:
     """The scheme in lower case. Raises Invalid if there is none, or none that a store could read."""
     match = _SCHEME.match(url)
+    if match is None and _ENCRYPTED.fullmatch(url) and len(url) % 4 == 0:
+        raise Invalid("a location is encrypted, by the metadata_encryption_key of a Glance, and Glint has no such key")
     if match is None:
         raise Invalid("a location needs a scheme, such as https://")
     scheme = match[1].lower()

@@ -52,12 +52,15 @@ class Stores:
     def of(self, location: Location) -> str:
         """The id of the store that a location means: the one it names if that reads such URLs, else the one it fits.
 
+        A file in the folder of another store than the named one is read by that other: a Glance with several
+        `filesystem_store_datadirs` has one name for all of them.
         Raises Invalid for a URL that no store could read, NotSupported if no store of its kind is configured.
         """
         kind = kind_of(location.url)
         named = location.store
         if named is not None and named in self._opened and self._config.backends[named].kind == kind:
-            return named
+            owner = infer_store(location.url, self._owned) if kind == "file" else None
+            return owner or named
         inferred = infer_store(location.url, self._prefixes)
         if inferred is None:
             raise NotSupported(f"no store is configured for locations of kind {kind}")

@@ -188,3 +188,11 @@ def test_old_rows_belong_to_the_store_with_the_longest_prefix(url: str, store: s
     ]
 
     assert infer_store(url, prefixes) == store
+
+
+def test_an_encrypted_location_is_told_for_what_it_is() -> None:
+    """As a Glance with `metadata_encryption_key` writes it: URL-safe base64 of blocks of AES."""
+    with pytest.raises(Invalid, match="metadata_encryption_key"):
+        kind_of("c29tZSBieXRlcyB0aGF0IGFyZSBub3QgdGV4dCBhdCBhbGw-MDEyMzQ1Njc4OWFi")
+    with pytest.raises(Invalid, match="scheme"):
+        kind_of("images/disk")

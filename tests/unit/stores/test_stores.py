@@ -155,6 +155,16 @@ async def test_a_row_without_a_store_belongs_to_the_one_its_url_fits(stores: Sto
         stores.of(Location(url="gopher://example.org/one"))
 
 
+async def test_a_file_is_read_by_the_store_in_whose_folder_it_lies(stores: Stores, tmp_path: Path) -> None:
+    """A Glance with several folders in one store names that store for all of them."""
+    stored = await stores.write("one", arriving(DISK), None, store="fast")
+    named_otherwise = Location(url=stored.location.url, metadata={"store": "local"})
+    assert stores.of(named_otherwise) == "fast"
+    assert await read_whole(stores, named_otherwise) == DISK.read()
+    await stores.delete(named_otherwise)
+    assert not (tmp_path / "fast" / "one").exists()
+
+
 async def test_deleting_behind_http_is_not_supported(stores: Stores, origin: Origin) -> None:
     location = (await stores.write("one", arriving(DISK), None)).location
     await stores.delete(location)

@@ -127,7 +127,7 @@ def to_image(record: Record, context: Context, *, shows_locations: bool | None =
         protected=protected,
         os_hidden=os_hidden,
         properties=record.properties,
-        tags=tuple([tag for _, tag in record.tags]),
+        tags=tuple(dict.fromkeys([tag for _, tag in record.tags])),  # older rows may hold one twice
         locations=tuple([_to_location(*location) for location in record.locations]) if shows_locations else (),
         member=context.project_id if visibility == Visibility.SHARED and owner != context.project_id else None,
     )
