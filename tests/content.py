@@ -14,8 +14,9 @@ _STRIDE = 0x9E375  # odd, so that block * stride mod 2**20 meets every shift onc
 
 
 @lru_cache(maxsize=16)
-def _noise(seed: int) -> memoryview:
-    return memoryview(random.Random(seed).randbytes(2 * _BLOCK))
+def _noise(seed: int, size_bytes: int) -> memoryview:
+    """The same for a smaller size, but shorter. `size_bytes` is a multiple of 4."""
+    return memoryview(random.Random(seed).randbytes(size_bytes))
 
 
 class Content(ABC):
@@ -59,7 +60,12 @@ class Noise(Content):
 
     def __init__(self, size_bytes: int, seed: int = 0) -> None:
         super().__init__(size_bytes)
-        self._field = _noise(seed)
+        self._seed = seed
+
+    @cached_property
+    def _field(self) -> memoryview:
+        """Made when it is wanted: most tests of a module run without the contents that stand at its head."""
+        return _noise(self._seed, 2 * _BLOCK if self.size_bytes > _BLOCK else (self.size_bytes + 3) // 4 * 4)
 
     def piece(self, start: int, stop: int) -> memoryview:
         block, at = divmod(start, _BLOCK)
