@@ -243,7 +243,7 @@ ROWS = (
     gone("Glint copies into one store after another", ("image_import_opts", "max_parallel_stores")),
     gone(
         "Glint runs tasks by itself, api.tasks_max at once, in api.staging_dir",
-        *(("task", name) for name in ("task_executor", "work_dir", "eventlet_executor_pool_size")),
+        *(("task", name) for name in ("task_executor", "work_dir", "eventlet_executor_pool_size", "conversion_format")),
         ("taskflow_executor", "*"),
         ("DEFAULT", "eventlet_executor_pool_size"),
     ),
@@ -255,6 +255,7 @@ ROWS = (
             for name in ("scrub_*", "scrubber_*", "cleanup_scrubber*", "wakeup_time", "daemon", "restore")
         ),
     ),
-    gone("version 1 of the API is gone, from Glance too", (DEFAULT, "enable_v1_*")),
+    gone("Glance has given up these too", *((DEFAULT, f"enable_v{version}_*") for version in (1, 3))),
+    gone("`glint registry metadefs load DIR` takes in definitions", (DEFAULT, "metadata_source_path")),
     gone("who is an admin says the policy rule context_is_admin", (DEFAULT, "admin_role"), (DEFAULT, "*_is_admin")),
 )

@@ -133,7 +133,10 @@ ROWS = (
     gone(
         "this version of Glint sends no notifications, and Glance calls nobody by messages besides",
         *((DEFAULT, name) for name in ("rpc_*", "*_thread_pool_size", "rabbit_*", "qpid_*", "zmq_*", "kombu_*")),
-        *((DEFAULT, name) for name in ("amqp_*", "matchmaker_*", "fake_rabbit", "notification_*", "notifier_*")),
+        *(
+            (DEFAULT, name)
+            for name in ("amqp_*", "conn_pool_*", "matchmaker_*", "fake_rabbit", "notification_*", "notifier_*")
+        ),
         *((section, "*") for section in ("oslo_messaging_*", "matchmaker_*", "oslo_rpc*")),
     ),
     gone(

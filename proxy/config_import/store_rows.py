@@ -186,5 +186,9 @@ ROWS = (
     ),
     Row((STAGING_URI, STAGING), _staging),
     gone("Glint needs no such store: its tasks write into api.staging_dir", ("os_glance_*", "*")),
-    gone("Glint's stores are what stores.backends names", (SECTION, "store_capabilities_update_min_interval")),
+    gone(
+        "Glint's stores are what stores.backends names",
+        *((section, "store_capabilities_*") for section in (SECTION, DEFAULT)),
+    ),
+    gone("no cinder store is enabled that Glint could read", ("privsep*", "*")),
 )

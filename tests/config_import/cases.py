@@ -324,3 +324,26 @@ REGISTRY: tuple[Case, ...] = (
 CASES: tuple[Case, ...] = (*SERVER, *IDENTITY, *TOKENS, *API, *STORES, *REGISTRY)
 BESIDE = {"rules.yaml": "", "more.d/a.yaml": "", "p.conf": "", "beside.db": ""}
 """What the rows find beside the file."""
+
+OLDER: Mapping[str, str] = {
+    "DEFAULT": """
+        verbose tcp_keepidle sql_idle_timeout sql_max_retries db_auto_create registry_client_protocol use_user_token
+        registry_client_key_file admin_user admin_password admin_tenant_name auth_url auth_strategy auth_region
+        send_identity_headers enable_v1_api enable_v3_api enable_v1_registry enable_v2_registry admin_role log_config
+        logdir use_syslog syslog_log_facility log_format rabbit_host rabbit_notification_exchange qpid_hostname
+        rpc_backend rpc_zmq_host conn_pool_ttl scrub_time scrubber_datadir cleanup_scrubber cleanup_scrubber_time
+        cache_prefetcher_interval eventlet_executor_pool_size http_keepalive max_header_line lock_path
+        metadata_source_path swift_enable_snet s3_store_object_buffer_dir sheepdog_store_port cinder_catalog_info
+        vmware_server_host mongodb_store_uri store_capabilities_update_min_interval pydev_worker_debug_host
+    """,
+    "database": "mysql_engine use_tpool idle_timeout min_pool_size mysql_enable_ndb sqlite_db",
+    "glance_store": "swift_enable_snet sheepdog_store_address vmware_datacenter_path os_region_name",
+    "keystone_authtoken": "admin_token signing_dir hash_algorithms check_revocations_for_cached revocation_cache_time",
+    "oslo_messaging_zmq": "rpc_zmq_host",
+    "oslo_messaging_qpid": "qpid_hostname",
+    "matchmaker_redis": "host",
+    "task": "conversion_format eventlet_executor_pool_size",
+    "oslo_policy": "remote_ssl_verify_server_crt",
+    "privsep_osbrick": "user",
+}
+"""Options that a Glance of Folsom to Zed had, and the one of the tests has no more."""

@@ -1,14 +1,15 @@
 """Each option of the table by itself: what it becomes, or why it becomes nothing."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from proxy.config_import.masking import is_secret
+from proxy.config_import.masking import MASK, is_secret, masked
 from proxy.config_import.outcomes import Outcome
-from proxy.config_import.table import OPTIONS
-from tests.config_import.cases import BESIDE, CASES
+from proxy.config_import.table import OPTIONS, row_of
+from tests.config_import.cases import BESIDE, CASES, OLDER
 from tests.config_import.imported import imported
 
 AUTHENTICATED = "[paste_deploy]\nflavor = keystone\n"
@@ -52,3 +53,17 @@ def test_every_option_that_holds_a_secret_is_known_as_one() -> None:
     ]
     assert all(map(is_secret, names))
     assert not any(map(is_secret, ("key_file", "token_cache_time", "keyfile", "bind_port", "ssl_key_file")))
+
+
+@pytest.mark.parametrize("section", sorted(OLDER))
+def test_options_of_older_glances_are_known_too(section: str) -> None:
+    assert [name for name in OLDER[section].split() if row_of(section, name) is None] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["mysql://glance:p/a:s@s w@db/glance", "rabbit://a:hunter2@mq,b:hunter2@mq2//", "http://h/?secret_key=hunter2"],
+)
+def test_passwords_within_urls_are_masked_whatever_is_in_them(text: str) -> None:
+    assert not {"p/a", "s w", "hunter2"} & set(re.split(r"[:@?=&]", masked(text)))
+    assert MASK in masked(text)
