@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.api.import_requests import WEB_DOWNLOAD
+from proxy.import_job import ImportJob
 from proxy.import_progress import Progress
 from proxy.import_tools import ImportTools
-from proxy.imports import ImportJob
 from proxy.tasks import GLINT, TaskFailed
 from proxy.tasks import Progress as TaskProgress
 from upstream.errors import NotFound
