@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli_database import database_app
 from proxy.cli_options import ConfigFile, Overrides, fail, load_or_exit
 
-registry_app = typer.Typer(no_args_is_help=True, help="Work on the database of image metadata.")
+registry_app = typer.Typer(no_args_is_help=True, help="Make the database of image metadata, and work on it.")
 metadefs_app = typer.Typer(
     no_args_is_help=True, help="Bring metadata definitions into the database, and out of it, in Glance's JSON files."
 )
+registry_app.add_typer(database_app)
 registry_app.add_typer(metadefs_app, name="metadefs")
 
 

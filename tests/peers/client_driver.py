@@ -1,5 +1,7 @@
 """Runs the commands `openstack` and `glance` many times in one process of the clients' environment.
 
+Started with the word `glance-manage` it runs that program instead, in Glance's environment.
+
 Reads one request a line from standard input, `{"program", "arguments", "environment", "stdin"}`, and writes one answer
 a line, `{"exit_code", "stdout", "stderr"}`. Starting Python and loading the clients takes longer than a command: here
 they are loaded once, and each command is a fork, which sees nothing of those before it. With the program `list` the
@@ -19,13 +21,18 @@ from importlib.metadata import entry_points
 from typing import Any
 
 PROGRAMS = {"openstack": "openstackclient.shell", "glance": "glanceclient.shell"}
+MANAGE = {"glance-manage": "glance.cmd.manage"}
 _PLUGINS = "openstack.image.v2"
 
 
 def main() -> None:
     """Until standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    _load()
+    if sys.argv[1:] == list(MANAGE):
+        PROGRAMS.update(MANAGE)
+        importlib.import_module(PROGRAMS["glance-manage"])
+    else:
+        _load()
     for line in sys.stdin:
         request = json.loads(line)
         answer = _commands() if request["program"] == "list" else _run(request)

@@ -34,6 +34,11 @@ class PostgreSQL(Server):
     def url(self) -> str:
         return f"postgresql://glance@127.0.0.1:{self.port}/glance"
 
+    def create_database(self, name: str) -> str:
+        """One more database, and its URL."""
+        self.query(f"CREATE DATABASE {name}", database="postgres")
+        return self.url.removesuffix("glance") + name
+
     def query(self, sql: str, database: str = "glance") -> list[list[str]]:
         """Rows of text, for a look into the database that goes past its clients."""
         command = ["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "glance", "-d", database, "-XtAc", sql]

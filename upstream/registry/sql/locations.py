@@ -5,6 +5,7 @@ from sqlalchemy import update
 from upstream.errors import NotFound
 from upstream.registry.sql.changes import touch
 from upstream.registry.sql.database import Database
+from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.rows import now
 from upstream.registry.sql.tables import image_locations
 from upstream.types import Status
@@ -14,6 +15,7 @@ class SqlLocations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeated
     async def settle(self, image_id: str, location_id: int, status: Status) -> None:
         is_gone = status is not Status.ACTIVE
         moment = now()

@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, DateTime, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from upstream.registry.sql.tables import MYSQL, JsonText, metadata
 
@@ -47,11 +59,14 @@ metadef_resource_types = Table(
 metadef_namespace_resource_types = Table(
     "metadef_namespace_resource_types",
     metadata,
-    Column("resource_type_id", Integer, ForeignKey("metadef_resource_types.id"), primary_key=True),
-    Column("namespace_id", Integer, ForeignKey("metadef_namespaces.id"), primary_key=True),
+    Column("resource_type_id", Integer, primary_key=True),
+    Column("namespace_id", Integer, primary_key=True),
     Column("properties_target", String(80)),
     Column("prefix", String(80)),
     *_times(),
+    # In this order: MariaDB numbers them, and their numbers are their names.
+    ForeignKeyConstraint(["namespace_id"], ["metadef_namespaces.id"]),
+    ForeignKeyConstraint(["resource_type_id"], ["metadef_resource_types.id"]),
     Index("ix_metadef_ns_res_types_namespace_id", "namespace_id"),
     **MYSQL,
 )

@@ -9,7 +9,7 @@ from upstream.registry.sql.images import SqlImages
 from upstream.registry.sql.locations import SqlLocations
 from upstream.registry.sql.members import SqlMembers
 from upstream.registry.sql.metadefs import SqlMetadefs
-from upstream.registry.sql.schema import CREATE_S, create_or_check
+from upstream.registry.sql.schema import create_or_check
 from upstream.registry.sql.tags import SqlTags
 from upstream.registry.sql.tasks import SqlTasks
 from upstream.registry.sql.usage import SqlUsage
@@ -36,9 +36,8 @@ class SqlRegistry:
 async def open_registry(config: RegistryConfig) -> AsyncIterator[SqlRegistry]:
     """Open the database of `config.url`, making the tables if it is empty.
 
-    Raises RegistryMisconfigured if it is not Glance's at the version we know, and Unavailable.
+    Raises RegistryMisconfigured if it is not Glance's at the revision we know, and Unavailable.
     """
     async with Database.open(config) as database:
-        async with database.write(within_s=CREATE_S) as connection:
-            await create_or_check(connection)
+        await create_or_check(database)
         yield SqlRegistry(database)

@@ -1,67 +1,91 @@
-"""Make Glance's tables in an empty database; refuse one that is not at the version we know."""
+"""Make Glance's tables in an empty database; refuse one that is not at the revision we know."""
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, inspect, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from upstream.errors import Unavailable
 from upstream.registry.config import RegistryMisconfigured
 from upstream.registry.sql import metadef_tables as metadef_tables  # noqa: PLC0414 - adds its tables to metadata
+from upstream.registry.sql.database import Database
+from upstream.registry.sql.failures import SERVICE
+from upstream.registry.sql.revisions import CONTRACT_HEAD, MAKEABLE, Standing, State, advice, judge
 from upstream.registry.sql.tables import alembic_version, metadata
 
-# Glance's migrations end here: releases after 2024.1 added none. A full sync leaves the contract head alone, because
-# alembic lets it stand for the expand head it depends on; older notes show both.
-CONTRACT_HEAD = "2024_1_contract01"
-EXPAND_HEAD = "2024_1_expand01"
-
+CREATE_S = 120.0  # as long as all tables may take
 
 # By which one process makes the tables while others wait. SQLite needs none: its writers come one by one.
 _NAME, _LOCK_WAIT_S = "glint.schema", 60
-CREATE_S = 120.0  # as long as all tables may take
 _LOCK = {
-    "postgresql": f"SELECT pg_advisory_xact_lock(hashtext('{_NAME}'))",
+    "postgresql": f"SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtext('{_NAME}'))) AS taken",
     "mysql": f"SELECT GET_LOCK('{_NAME}', {_LOCK_WAIT_S})",
 }
 _UNLOCK = {"mysql": f"SELECT RELEASE_LOCK('{_NAME}')"}  # whoever fails disconnects, and so gives it back
 
 
-async def create_or_check(connection: AsyncConnection) -> None:
-    """Run in a write transaction, so that of several processes one creates and the others find.
+async def state_of(database: Database) -> State:
+    """Raises Unavailable."""
+    async with database.read() as connection:
+        return await connection.run_sync(look)
 
-    Raises RegistryMisconfigured if the database belongs to another version or to somebody else.
+
+async def create_or_check(database: Database) -> None:
+    """Leave the database with the tables that we know: of several processes one creates and the others find.
+
+    Raises RegistryMisconfigured if it belongs to another revision or to somebody else, and Unavailable.
     """
-    await connection.run_sync(_create_or_check_alone)
+    state = await state_of(database)
+    if state.standing in MAKEABLE:
+        async with database.write(within_s=CREATE_S) as connection:
+            state = await connection.run_sync(_create)
+    if state.standing is not Standing.CURRENT:
+        raise RegistryMisconfigured(f"registry.url: {advice(state)}.")
 
 
-def _create_or_check_alone(connection: Connection) -> None:
+def _create(connection: Connection) -> State:
+    """How the database is then."""
+    with locked(connection):
+        state = look(connection)
+        if state.standing not in MAKEABLE:
+            return state
+        create(connection, state)
+        return State(Standing.CURRENT, frozenset({CONTRACT_HEAD}))
+
+
+@contextmanager
+def locked(connection: Connection) -> Iterator[None]:
+    """Nobody else makes or changes tables meanwhile. Raises Unavailable if somebody does so for too long."""
     dialect = connection.dialect.name
-    if dialect in _LOCK:
-        connection.execute(text(_LOCK[dialect]))
-    _create_or_check(connection)
+    if dialect in _LOCK and connection.scalar(text(_LOCK[dialect])) != 1:
+        raise Unavailable(SERVICE, "another process is changing its tables")
+    yield
     if dialect in _UNLOCK:
         connection.execute(text(_UNLOCK[dialect]))
 
 
-def _create_or_check(connection: Connection) -> None:
-    names = set(inspect(connection).get_table_names())
-    if alembic_version.name in names:
-        check_stamp(set(connection.scalars(select(alembic_version.c.version_num))))
-    elif found := sorted(names.intersection(metadata.tables)):
-        raise RegistryMisconfigured(
-            f"registry.url: this database has tables such as {found[0]} but no alembic_version, so its version is "
-            "unknown. If a Glance made it, run that Glance's `glance-manage db sync` on it first."
-        )
-    else:
-        metadata.create_all(connection, checkfirst=False)
-        connection.execute(alembic_version.insert().values(version_num=CONTRACT_HEAD))
-
-
-def check_stamp(stamped: AbstractSet[str]) -> None:
-    """Raises RegistryMisconfigured unless this is the schema of Glance 2024.1 to today."""
-    if CONTRACT_HEAD in stamped and stamped <= {CONTRACT_HEAD, EXPAND_HEAD}:
-        return
-    raise RegistryMisconfigured(
-        f"registry.url: this database is at schema version {', '.join(sorted(stamped)) or '(none)'}, and "
-        f"{CONTRACT_HEAD} is needed. If it is older, run `glance-manage db sync` of Glance 2024.1 or later on it, "
-        "after a backup; if it is newer, a newer Glint is needed."
+def look(connection: Connection) -> State:
+    tables = set(inspect(connection).get_table_names())
+    stamps: set[str] = set()
+    if alembic_version.name in tables:
+        stamps.update(connection.scalars(select(alembic_version.c.version_num)))
+    # Only a database without a stamp is looked into: with one it does not matter.
+    has_rows = not stamps and any(
+        connection.execute(select(text("1")).select_from(table).limit(1)).first()
+        for name, table in metadata.tables.items()
+        if name in tables
     )
+    return judge(tables, metadata.tables.keys(), stamps, has_rows=has_rows)
+
+
+def create(connection: Connection, state: State) -> None:
+    """The caller holds the lock, and has just found `state`.
+
+    MariaDB keeps the tables of a process that was killed while it made them. The table of stamps comes first and its
+    row last, so that such a database can be told from one that somebody uses.
+    """
+    if state.standing is Standing.UNFINISHED:
+        metadata.drop_all(connection)
+    alembic_version.create(connection)
+    metadata.create_all(connection, tables=[table for table in metadata.sorted_tables if table is not alembic_version])
+    connection.execute(alembic_version.insert().values(version_num=CONTRACT_HEAD))

@@ -5,12 +5,14 @@ with facts recorded from `glance-manage db sync`. Sources: glance/db/sqlalchemy/
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Dialect,
@@ -33,8 +35,8 @@ metadata = MetaData()
 # SQLite numbers rows by itself only in a column that is called INTEGER.
 Big = BigInteger().with_variant(Integer(), "sqlite")
 
-# Glance's migrations write CHECK (deleted IN (0, 1)) where the database has no boolean type; `images` lost its checks
-# when a migration copied it.
+# Glance's migrations write CHECK (deleted IN (0, 1)) where the database has no boolean type; on SQLite `images` lost
+# its checks when a migration copied it.
 Flag = Boolean(create_constraint=True)
 
 MYSQL: Mapping[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
@@ -51,6 +53,20 @@ class JsonText(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else json.loads(value)
+
+
+def _numbered_check(number: int, column: str) -> Iterator[CheckConstraint]:
+    """A check of `images` under the name that MariaDB, or MySQL, gave it by its number; the first went with its column.
+
+    The other databases have none.
+    """
+    for is_mariadb, name in ((True, f"CONSTRAINT_{number}"), (False, f"images_chk_{number}")):
+        check = CheckConstraint(f"{column} in (0,1)", name=name)
+        yield check.ddl_if("mysql", partial(_is_mariadb, is_mariadb))
+
+
+def _is_mariadb(wanted: bool, *_: object, dialect: Dialect, **__: object) -> bool:  # noqa: FBT001 - of `partial`
+    return bool(getattr(dialect, "is_mariadb", False)) is wanted
 
 
 def _times(flag: Boolean = Flag) -> tuple[Column[Any], ...]:
@@ -95,6 +111,8 @@ images = Table(
     Index("updated_at_image_idx", "updated_at"),
     Index("os_hidden_image_idx", "os_hidden"),
     Index("os_hash_value_image_idx", "os_hash_value"),
+    *_numbered_check(2, "deleted"),
+    *_numbered_check(3, "protected"),
     **MYSQL,
 )
 

@@ -33,7 +33,6 @@ class SqlTasks:
         self._database = database
 
     @repeated
-    @repeated
     async def create(self, task: Task) -> None:
         async with self._database.write() as connection:
             await insert_task(connection, task)
@@ -42,7 +41,6 @@ class SqlTasks:
         async with self._database.statement() as connection:
             return _task(await _row(connection, context, task_id))
 
-    @repeated
     @repeated
     async def list(self, context: Context, query: TaskQuery) -> Sequence[Task]:
         statement = select(tasks).where(tasks.c.deleted == false(), *_seen_by(context))
@@ -57,7 +55,6 @@ class SqlTasks:
             rows = (await connection.execute(statement)).all()
         return [_task(row) for row in rows]
 
-    @repeated
     @repeated
     async def of_image(self, context: Context, image_id: str) -> Sequence[Task]:
         alive = or_(tasks.c.expires_at.is_(None), tasks.c.expires_at >= now())
@@ -74,20 +71,17 @@ class SqlTasks:
             return [_task(row) for row in await connection.execute(statement)]
 
     @repeated
-    @repeated
     async def touch(self, task_id: str, message: str = "") -> None:
         async with self._database.write() as connection:
             await _move(connection, task_id, (TaskStatus.PROCESSING,), {})
             await _set_info(connection, task_id, {"message": message})
 
     @repeated
-    @repeated
     async def begin(self, task_id: str) -> None:
         values = {"status": TaskStatus.PROCESSING.value}
         async with self._database.write() as connection:
             await _move(connection, task_id, _BEFORE[TaskStatus.PROCESSING], values)
 
-    @repeated
     @repeated
     async def end(
         self,

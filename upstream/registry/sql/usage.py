@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from upstream.errors import LimitExceeded
 from upstream.registry.base import Ceiling, ProjectUsage
 from upstream.registry.sql.database import Database
-from upstream.registry.sql.tables import image_locations, image_properties, images
+from upstream.registry.sql.tables import alembic_version, image_locations, image_properties, images
 from upstream.types import Status
 
 IMPORTING_TO_STORES = "os_glance_importing_to_stores"
@@ -35,10 +35,17 @@ class SqlUsage:
 async def take_turn(connection: AsyncConnection, ceiling: Ceiling) -> None:
     """Wait for other transactions that count what the same project has: all lock its oldest image.
 
-    SQLite has one writer anyway. Two that make a project's very first images at once do not wait for each other.
+    Who found none locks the stamp of the schema, the one row that is always there, and looks again: others may have
+    made the first image meanwhile, and have theirs locked by it. An older one than that which was locked may also have
+    come, or the locked one have been purged. SQLite has one writer anyway.
     """
     oldest = select(images.c.id).where(images.c.owner == ceiling.project_id)
-    await connection.execute(oldest.order_by(images.c.created_at, images.c.id).limit(1).with_for_update())
+    oldest = oldest.order_by(images.c.created_at, images.c.id).limit(1)
+    held: list[str | None] = []
+    while (first := await connection.scalar(oldest)) not in held:
+        row = select(images.c.id).where(images.c.id == first) if first else select(alembic_version.c.version_num)
+        locked = (await connection.execute(row.with_for_update())).first()
+        held = [first] if locked else []
 
 
 async def check(connection: AsyncConnection, ceiling: Ceiling, image_id: str) -> None:

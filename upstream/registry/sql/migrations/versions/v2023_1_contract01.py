@@ -1,0 +1,10 @@
+"""Glance 2023.1, contract. Nothing changed."""
+
+revision = "2023_1_contract01"
+down_revision = "zed_contract01"
+branch_labels = None
+depends_on = "2023_1_expand01"
+
+
+def upgrade() -> None:
+    """The schema is as before."""
