@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text, update
 
-from tests.contract.registry.world import OWNER, Servers, new_image
+from tests.contract.registry.world import OWNER, Servers, emptied, new_image
 from tests.peers import MariaDB, PostgreSQL, Server
 from upstream.errors import Invalid, Unavailable
 from upstream.registry import ImageChanges, ImageQuery, RegistryConfig, open_registry
@@ -41,7 +41,7 @@ async def own(kind: str, tmp_path: Path) -> AsyncIterator[PostgreSQL | MariaDB]:
 @pytest.fixture
 async def shared(kind: str, servers: Servers) -> AsyncIterator[SqlRegistry]:
     url = servers.postgresql.url if kind == "postgresql" else servers.mariadb.url
-    async with open_sql(RegistryConfig(url=url)) as registry:
+    async with emptied(url) as registry:
         yield registry
 
 
@@ -151,7 +151,7 @@ async def test_a_text_that_a_column_cannot_hold_is_invalid_and_changes_nothing(s
 
 async def test_mariadb_refuses_letters_of_four_bytes_and_is_asked_for_them(servers: Servers) -> None:
     """Glance's tables are of MariaDB's old UTF-8. Asking for what cannot be there is no error."""
-    async with open_sql(RegistryConfig(url=servers.mariadb.url)) as registry:
+    async with emptied(servers.mariadb.url) as registry:
         image = await registry.images.create(OWNER, new_image(tags=("plain",)))
         with pytest.raises(Invalid):
             await registry.images.update(OWNER, image.id, ImageChanges(columns={"name": "🦆"}))
