@@ -12,7 +12,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
 
 _BEYOND = "bytes=9223372036854775807-"
+_WARMING = 20
 
 
 class Connection:
@@ -45,27 +46,39 @@ class Connection:
 
 def measure(glance: Connection, glint: Connection, image_id: str, rounds: int) -> dict[str, float]:
     """Medians in milliseconds."""
-    image, file = f"/v2/images/{image_id}", f"/v2/images/{image_id}/file"
-    glint.took_ms(file, 200)
-    taken: dict[str, list[float]] = {}
-    for number in range(rounds + 5):
-        ways = {
+    image, file, page = f"/v2/images/{image_id}", f"/v2/images/{image_id}/file", "/v2/images?limit=20"
+    taken = _interleaved(
+        {
             "glance_show": lambda: glance.took_ms(image, 200),
             "glint_show": lambda: glint.took_ms(image, 200),
-            "glance_list": lambda: glance.took_ms("/v2/images?limit=20", 200),
-            "glint_list": lambda: glint.took_ms("/v2/images?limit=20", 200),
+            "glance_list": lambda: glance.took_ms(page, 200),
+            "glint_list": lambda: glint.took_ms(page, 200),
+        },
+        rounds,
+    )
+    medians = {f"added_{call}": _added(taken[f"glance_{call}"], taken[f"glint_{call}"]) for call in ("show", "list")}
+    glint.took_ms(file, 200)
+    taken |= _interleaved(
+        {
             "glance_range_beyond": lambda: glance.took_ms(file, 416, {"Range": _BEYOND}),
             "glance_first_byte": lambda: glance.took_ms(file, 206, {"Range": "bytes=0-0"}),
             "glint_hit_of_one_byte": lambda: glint.took_ms(file, 206, {"Range": "bytes=0-0"}),
-        }
-        for name in sorted(ways, reverse=bool(number % 2)):  # who comes first has no advantage over all rounds
-            took_ms = ways[name]()
-            if number >= 5:  # those before warm up
-                taken.setdefault(name, []).append(took_ms)
-    medians = {name: statistics.median(times) for name, times in taken.items()}
-    for call in ("show", "list"):
-        medians[f"added_{call}"] = _added(taken[f"glance_{call}"], taken[f"glint_{call}"])
+        },
+        rounds,
+    )
+    medians |= {name: statistics.median(times) for name, times in taken.items()}
     return {name: round(value, 3) for name, value in medians.items()}
+
+
+def _interleaved(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Who comes first has no advantage over all rounds; those before the first one warm up."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(-_WARMING, rounds):
+        for name in sorted(ways, reverse=bool(number % 2)):
+            took_ms = ways[name]()
+            if number >= 0:
+                taken[name].append(took_ms)
+    return taken
 
 
 def _added(before: Sequence[float], after: Sequence[float]) -> float:

@@ -66,7 +66,11 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
         entrance=state.entrance,
         request_id=state.request_id,
     )
-    return await found.handler(call)
+    response = await found.handler(call)
+    if not response.prepared:
+        await response.prepare(request)  # now, and not when the request has been logged and counted
+        await response.write_eof()
+    return response
 
 
 async def _name_response(request: web.Request, response: web.StreamResponse) -> None:
@@ -75,5 +79,6 @@ async def _name_response(request: web.Request, response: web.StreamResponse) -> 
     if state is None:
         return
     state.started = response
-    if RELAYED not in request and state.request_id:
+    is_open = state.route is not None and not state.route.needs_auth
+    if RELAYED not in request and not is_open and state.request_id:
         response.headers.setdefault(REQUEST_ID.lower(), state.request_id)

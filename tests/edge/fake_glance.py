@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import re
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -73,6 +74,7 @@ class FakeGlance:
         self.early_answer: tuple[int, str] | None = None
         self.sent_bytes = 0
         self.is_silent = False
+        self.pause_s = 0.0  # from the end of an upload to the answer
         self.closes_kept = False
         self.has_cache_api = True
         self.released = asyncio.Event()
@@ -176,6 +178,7 @@ class FakeGlance:
             upload.is_whole = False
             raise
         upload.is_whole = True
+        await asyncio.sleep(self.pause_s)
         status, text = self.upload_answer
         return web.Response(status=status, text=text)
 
@@ -207,7 +210,7 @@ class FakeGlance:
 
 
 @asynccontextmanager
-async def fake_glance() -> AsyncIterator[FakeGlance]:
+async def fake_glance(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeGlance]:
     fake = FakeGlance()
     app = web.Application()
 
@@ -218,9 +221,9 @@ async def fake_glance() -> AsyncIterator[FakeGlance]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         host, port = runner.addresses[0][:2]
-        fake.url = f"http://{host}:{port}"
+        fake.url = f"{'https' if tls else 'http'}://{host}:{port}"
         yield fake
     finally:
         fake.released.set()

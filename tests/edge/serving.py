@@ -29,10 +29,13 @@ class Edge:
     def file_url(self, image_id: str) -> str:
         return f"{self.url}/v2/images/{image_id}/file"
 
-    async def until_cached(self, image_id: str, timeout_s: float = 10) -> None:
-        """Wait until the image's entry is published: that comes after the last byte."""
+    async def until_cached(self, image_id: str, fills: int = 1, timeout_s: float = 10) -> None:
+        """Wait until the image's entry is published and so many fills have ended well: that comes after the bytes."""
         async with asyncio.timeout(timeout_s):
-            while not await self.services.cache.has(image_id):  # noqa: ASYNC110
+            while (  # noqa: ASYNC110 - a running Glint has no event for its tests
+                not await self.services.cache.has(image_id)
+                or self.counted("glint_fills_total", result="finished") < fills
+            ):
                 await asyncio.sleep(0.01)
 
     async def fetch(self, image_id: str, token: str) -> bytes:

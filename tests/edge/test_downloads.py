@@ -167,7 +167,7 @@ async def test_other_bytes_under_an_old_id_take_the_place_of_the_entry(edge: Edg
     await edge.until_cached(image.id)
     image.data = DATA[::-1]
     assert await edge.fetch(image.id, DEMO) == DATA[::-1]
-    await edge.until_cached(image.id)
+    await edge.until_cached(image.id, fills=2)
     image.fields = {"status": "queued"}
     async with edge.session.patch(f"{edge.url}/v2/images/{image.id}", headers={"X-Auth-Token": DEMO}) as answer:
         assert answer.status == 200

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,9 +14,10 @@ from yarl import URL
 
 from tests.content import MIB
 from tests.edge.conftest import Serve
-from tests.edge.fake_glance import DEMO, FakeGlance, Fault
-from tests.edge.serving import Edge
+from tests.edge.fake_glance import DEMO, FakeGlance, Fault, fake_glance
+from tests.edge.serving import Edge, config_for, serving
 from tests.edge.test_downloads import until
+from tests.tls import self_signed
 
 
 async def echoed(edge: Edge, method: str, target: str, headers: Any = None, data: Any = None) -> tuple[Any, Any]:
@@ -187,3 +190,42 @@ async def test_an_answer_that_breaks_off_is_cut_for_the_client_too(edge: Edge, f
             await answer.read()
     with contextlib.suppress(aiohttp.ClientError):
         await echoed(edge, "GET", "/v2/schemas/image")
+
+
+async def test_a_glance_that_takes_no_more_of_an_upload_is_told_as_503(serve: Serve, fake: FakeGlance) -> None:
+    fake.may_read.clear()
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield bytes(MIB)
+
+    async with serve(answer_s=0.3) as edge, edge.session.put(edge.file_url("new"), data=body()) as answer:
+        assert answer.status == 503
+        assert "Glance is unavailable: no answer in time" in await answer.text()
+
+
+async def test_a_glance_that_has_all_of_an_upload_may_take_longer_to_answer(serve: Serve, fake: FakeGlance) -> None:
+    fake.pause_s = 1
+    async with serve(answer_s=0.3) as edge, edge.session.put(edge.file_url("new"), data=bytes(MIB)) as answer:
+        assert answer.status == 204
+
+
+async def test_the_health_check_is_ours_and_needs_no_glance(edge: Edge, fake: FakeGlance) -> None:
+    fake.is_silent = True
+    async with edge.session.get(f"{edge.url}/healthcheck") as answer:
+        assert (answer.status, await answer.text()) == (200, "OK")
+
+
+async def test_a_glance_behind_tls_is_believed_by_its_authority(tmp_path: Path) -> None:
+    certificate, key = await asyncio.to_thread(self_signed, tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    async with fake_glance(tls) as fake:
+        async with serving(config_for(tmp_path, fake.url, {"ca_file": certificate})) as edge:
+            await echoed(edge, "GET", "/v2/schemas/image")
+        async with (
+            serving(config_for(tmp_path, fake.url)) as edge,
+            edge.session.get(f"{edge.url}/v2/schemas/image") as answer,
+        ):
+            assert answer.status == 503
+            assert "its TLS certificate or handshake was refused" in await answer.text()

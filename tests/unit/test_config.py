@@ -14,6 +14,8 @@ from upstream.stores import FileStoreConfig, HttpStoreConfig
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 KEYSTONE = {"kind": "keystone", "keystone": {"auth_url": "http://k:5000", "username": "u", "password": "hunter2"}}
 
+_SERVICE_USER = ("auth.keystone.username=u", "auth.keystone.password=p")
+
 
 def written(folder: Path, document: Mapping[str, Any] | str) -> Path:
     path = folder / "config.yaml"
@@ -161,6 +163,15 @@ def test_loopback_has_many_names(host: str) -> None:
 def test_with_authentication_any_address_is_taken(tmp_path: Path) -> None:
     path = written(tmp_path, {"auth": KEYSTONE, "server": {"host": "0.0.0.0"}})
     assert load(path).server.host == "0.0.0.0"
+
+
+def test_before_a_glance_any_address_is_taken_since_that_glance_authenticates(tmp_path: Path) -> None:
+    registry = {"kind": "glance", "glance": {"url": "http://glance:9292"}}
+    path = written(tmp_path, {"registry": registry, "server": {"host": "0.0.0.0"}})
+    assert load(path).server.host == "0.0.0.0"
+    assert problems_of(path, "auth.kind=keystone", "auth.keystone.auth_url=http://k:5000", *_SERVICE_USER) == [
+        "auth.kind: with registry.kind glance that Glance says who asks; expected none, got keystone"
+    ]
 
 
 def test_what_is_wrong_between_sections_is_told_beside_the_rest() -> None:
