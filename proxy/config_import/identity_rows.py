@@ -11,7 +11,7 @@ from oslo_config import types
 from proxy.config_import.conf import DEFAULT, Assignment
 from proxy.config_import.options import BOOLEAN, INTEGER, ITEMS, NUMBER, Given, Option, Source
 from proxy.config_import.outcomes import Dropped, Failing, Mapped, Outcome
-from proxy.config_import.rows import Import, Row, choice, gone, mapped, same
+from proxy.config_import.rows import Import, Row, by_default, choice, gone, mapped, same
 from proxy.config_import.tokens_rows import ROWS as TOKEN_ROWS
 
 SECTION = "keystone_authtoken"
@@ -89,17 +89,20 @@ def _foreign_filters(work: Import, flavor: str, filters: list[str]) -> Iterator[
 
 
 def _delay(work: Import) -> Iterator[Outcome]:
-    key = (*_KEYSTONE, "delay_auth_decision")
+    """The paste file's filter wins over the section, and Glance's own one says true. So is Glint's default."""
+    key, paste = (*_KEYSTONE, DELAY.name), work.paste
     given = work.source.get(DELAY)
-    in_paste = work.paste.option("filter:authtoken", DELAY.name) if work.paste else None
+    in_paste = paste.option("filter:authtoken", DELAY.name) if paste else None
     if in_paste:
         yield Mapped(key, types.Boolean()(in_paste.text), (in_paste,))
         if given:
             yield Dropped(given.said, f"{in_paste.where} wins over it")
-    elif work.paste and given:
+    elif given and paste:
         yield Mapped(key, given.value, given.said)
     elif given:
         yield Dropped(given.said, "Glance's own paste file says true, and wins over it; so does Glint")
+    elif paste and paste.factory("authtoken"):
+        yield Mapped(key, work.source.value(DELAY), (), f"{by_default(DELAY)}, of which its paste file says nothing")
 
 
 def _login(work: Import) -> Iterator[Outcome]:

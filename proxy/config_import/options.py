@@ -39,13 +39,13 @@ def _items(text: str) -> list[str]:
     return [item for item in types.List(types.String(quotes=True))(bare) if item]
 
 
-TEXT = Kind("a text", str.strip)
+TEXT = Kind("a text", str)
 BOOLEAN = Kind("true or false", types.Boolean())
 INTEGER = Kind("a whole number", types.Integer())
 NUMBER = Kind("a number", types.Float())
 ITEMS = Kind("a list such as a,b", _items)
 PAIRS = Kind("pairs such as a:1,b:2", types.Dict())
-MANY = Kind("a text", str.strip, multi=True)
+MANY = Kind("a text", str, multi=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Source:
             self._tell(Dropped(tuple(said), "stands for a value that is not set; taken as not given"))
             return None
         try:
-            values = [option.kind.read(self._substituted(one.text, one.section)) for one in said]
+            values = [option.kind.read(self._substituted(one.text, option.section)) for one in said]
         except BadValue as error:
             self._tell(Failing(tuple(said), str(error)))
             return None
@@ -131,17 +131,26 @@ class Source:
         return _Template(text.replace(r"\$", "$$")).safe_substitute(_Variables(self, section, depth))
 
     def variable(self, name: str, section: str, depth: int) -> str:
-        """What `$name` stands for in a value of `section`. Raises BadValue."""
+        """What `$name` stands for in a value of `section`: a known option's value, else what any other is given.
+
+        Raises BadValue, and ValueError if the option has a value that is none of its kind.
+        """
         group, dot, rest = name.partition(".")
-        for place in ([(group, rest)] if dot else []) + [(section, name), (DEFAULT, name)]:
-            option = self._known.get((normalized(place[0]), place[1]))
-            said = self.conf.counting(option.names if option else [place])
-            if said:
+        places = [(group, rest)] if dot else []
+        places += [(section, name), (DEFAULT, name)]
+        for place in places:
+            if option := self._known.get((normalized(place[0]), place[1])):
+                return self._of_known(option, depth)
+        for place in places:
+            if said := self.conf.counting([place]):
                 return self._substituted(said[-1].text, said[-1].section, depth + 1)
-            if option:
-                return option.default or ""
         # The name is not repeated: it may be the part of a password after a dollar sign.
         raise BadValue("it holds a $variable of which no option is given ($$ is a dollar sign); left out")
+
+    def _of_known(self, option: Option, depth: int) -> str:
+        if said := self.conf.counting(option.names):
+            return str(option.kind.read(self._substituted(said[-1].text, option.section, depth + 1)))
+        return "" if option.default is None else str(option.kind.read(option.default))
 
 
 class _Variables(dict[str, str]):

@@ -140,6 +140,14 @@ def test_the_paste_file_says_who_is_asked_and_wins_over_the_section(paste: str) 
     ]
 
 
+def test_a_paste_file_that_does_not_say_when_to_decide_leaves_it_to_the_section() -> None:
+    silent = OLD.replace("delay_auth_decision = false\n", "")
+    section = "[keystone_authtoken]\ndelay_auth_decision = yes\n"
+    assert imported(KEYSTONE, paste=silent).assumed["auth.keystone.delay_auth_decision"] is False
+    assert imported(KEYSTONE + section, paste=silent).values["auth.keystone.delay_auth_decision"] is True
+    assert "auth.keystone.delay_auth_decision" not in imported(KEYSTONE).assumed
+
+
 def test_the_paste_files_place_of_the_health_check_wins_over_the_section() -> None:
     outcome = imported(f"{KEYSTONE}[healthcheck]\ndisable_by_file_path = /x\n", paste=NEW)
     assert outcome.values["api.healthcheck_disable_file"] == "/etc/glance/healthcheck_disable"
