@@ -286,7 +286,6 @@ async def _watched(chunks: AsyncIterator[bytes], progress: TaskProgress) -> Asyn
     got_bytes = 0
     parts: list[bytes] = []
     pending_bytes = 0
-    progress.message = "Copied 0 MiB"
     async for chunk in chunks:
         got_bytes += len(chunk)
         parts.append(chunk)

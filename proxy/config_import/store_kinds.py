@@ -72,7 +72,10 @@ def _file(work: Import, place: Place) -> Iterator[Outcome]:
 
 
 def _folders(work: Import, place: Place) -> Iterator[Outcome]:
-    """A store of Glint has one folder. The further ones become stores of their own, for reading and deleting."""
+    """A store of Glint has one folder. The further ones become stores of their own, for reading and deleting.
+
+    Rows that name the first store for all of them are read by the store in whose folder the file lies.
+    """
     many, one = work.source.get(place.at(DATADIRS)), work.source.get(place.at(DATADIR))
     if not many:
         note = None if one else by_default(place.at(DATADIR))
@@ -84,8 +87,6 @@ def _folders(work: Import, place: Place) -> Iterator[Outcome]:
         key = (*place.key[:-1], f"{place.key[-1]}-{number}")
         yield Mapped((*key, "kind"), "file", many.said)
         yield Mapped((*key, "dir"), folder, many.said)
-    if others and place.is_named:
-        yield Failing(many.said, f"rows of images in {', '.join(others)} name a store whose folder is another in Glint")
     if one:
         yield Dropped(one.said, f"{place.at(DATADIRS)} counts")
 

@@ -78,11 +78,13 @@ def test_options_of_the_older_form_count_for_nothing_beside_named_back_ends() ->
     ]
 
 
-def test_several_folders_become_stores_and_what_named_rows_would_miss_is_told() -> None:
+def test_several_folders_become_stores() -> None:
     folders = "filesystem_store_datadirs = /a:1\nfilesystem_store_datadirs = /b:2\n"
-    assert not any("name a store" in told for told in imported(f"[glance_store]\n{folders}").failing)
+    legacy = imported(f"[glance_store]\n{folders}")
     named = imported(f"[DEFAULT]\nenabled_backends = s:file\n[glance_store]\ndefault_backend = s\n[s]\n{folders}")
-    assert "rows of images in /a name a store whose folder is another in Glint" in named.failing
+    assert not any("/a" in told for told in (*legacy.failing, *named.failing))
+    assert named.values["stores.backends.s.dir"] == "/b"
+    assert named.values["stores.backends.s-2.dir"] == "/a"
 
 
 def test_the_login_may_stand_in_a_section_of_its_own() -> None:

@@ -2,7 +2,7 @@
 
 Every case is sent to both. Reported is where Glance answers otherwise than when it was recorded, and where Glint
 answers otherwise than this Glance just did, but for the wanted differences. With `--record GROUP` the answers of these
-groups are written down as the recorded ones instead; with `--only TEXT` only cases that have it in their name are run.
+groups are written down as the recorded ones instead; `--group` and `--only TEXT` choose among the cases.
 """
 
 import argparse
@@ -103,6 +103,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help=", ".join(get_args(Variant)) + "; all if none")
     parser.add_argument("--only", default="", metavar="TEXT", help="run the cases whose names contain this")
+    parser.add_argument("--group", action="append", default=[], choices=GROUPS, help="run the cases of this group")
     parser.add_argument("--record", action="append", default=[], choices=GROUPS, help="write this group down instead")
     options = parser.parse_args()
     if unknown := set(options.variants) - set(SETUPS):
@@ -114,7 +115,8 @@ def main() -> int:
         keystone = peers.enter_context(Keystone(root / "keystone"))
         memcached = peers.enter_context(Memcached(root / "memcached"))
         for variant in variants:
-            of_groups = [c for name in options.record or GROUPS for c in GROUPS[name] if variant in c.variants]
+            names = options.record or options.group or GROUPS
+            of_groups = [c for name in names for c in GROUPS[name] if variant in c.variants]
             chosen = [case for case in of_groups if options.only in case.name]
             work = partial(record, variant, options.record) if options.record else partial(run, variant, chosen)
             if chosen:

@@ -20,6 +20,8 @@ Variant = Literal[
     "quotas",
     "limits",
     "unhashed",
+    "plugins",
+    "conversion",
 ]
 
 OCTETS: Mapping[str, str] = {"Content-Type": "application/octet-stream"}

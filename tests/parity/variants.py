@@ -105,6 +105,20 @@ _LIMITS: Mapping[str, int] = {
 LIMITED = "image-parity"
 """Type of the service whose limits that Glint obeys: those of the image service are for other tests."""
 
+_PLUGINS = """\
+[image_import_opts]
+image_import_plugins = [inject_image_metadata,image_decompression]
+[inject_metadata_properties]
+ignore_user_roles = admin
+inject = imported:yes,number:7
+"""
+_CONVERSION = """\
+[image_import_opts]
+image_import_plugins = [image_conversion]
+[image_conversion]
+output_format = raw
+"""
+
 SETUPS: Mapping[Variant, Setup] = {
     "default": Setup(glance=GlanceOptions(settings=_METHODS)),
     "locations": Setup(glance=GlanceOptions(full=True, settings=_METHODS), glint={"api.show_multiple_locations": True}),
@@ -171,6 +185,17 @@ SETUPS: Mapping[Variant, Setup] = {
     "unhashed": Setup(
         glance=GlanceOptions(secure_hash=False, settings=_METHODS),
         glint={"api.do_secure_hash": False},
+    ),
+    "plugins": Setup(
+        glance=GlanceOptions(settings=f"{_METHODS}{_PLUGINS}"),
+        glint={
+            "api.import_plugins": ["inject_image_metadata", "image_decompression"],
+            "api.inject_metadata": {"ignore_user_roles": ["admin"], "inject": {"imported": "yes", "number": "7"}},
+        },
+    ),
+    "conversion": Setup(
+        glance=GlanceOptions(settings=f"{_METHODS}{_CONVERSION}"),
+        glint={"api.import_plugins": ["image_conversion"], "api.conversion": {"output_format": "raw"}},
     ),
 }
 

@@ -26,6 +26,7 @@ from tests.parity.cases import (
     metadef_tags,
     patching,
     personas,
+    plugins,
     policy_files,
     protections,
     quotas,
@@ -75,4 +76,5 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "staged": staged.CASES,
     "quotas": quotas.CASES,
     "limits": limits.CASES,
+    "plugins": plugins.CASES,
 }
