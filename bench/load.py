@@ -64,7 +64,7 @@ class SlowDownloads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """Small answers, asked for as fast as they come: each connection has one request under way, for `seconds`."""
+    """Small answers, for `seconds`: each connection has one request under way, or waits `pause_s` before the next."""
 
     host: str
     port: int
@@ -73,6 +73,7 @@ class Requests:
     clients: int = 1
     seconds: float = 1.0
     delay_s: float = 0.0  # before the first request, for other load to be there
+    pause_s: float = 0.0  # so that who answers sooner is not asked more; 0: as fast as answers come
     cores: tuple[int, ...] = ()
 
 

@@ -1,8 +1,9 @@
-"""Small answers, asked for as fast as they come."""
+"""Small answers, asked for as fast as they come or at a pace."""
 
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 
 from bench.connection import HEAD_MAX_BYTES, SILENT_S, BadAnswer, connected, get, parse_head
@@ -81,6 +82,7 @@ def request(job: Requests, ready: Callable[[], None]) -> Outcome:
 
 
 def _drive(job: Requests, callers: list[_Caller], started_s: float, waits_s: list[float]) -> list[str]:
+    resting: deque[tuple[float, _Caller]] = deque()  # until when, soonest first: all pauses are equal
     with select.epoll() as poller:
         by_number = {}
         for caller in callers:
@@ -88,14 +90,17 @@ def _drive(job: Requests, callers: list[_Caller], started_s: float, waits_s: lis
             by_number[caller.socket.fileno()] = caller
             poller.register(caller.socket, select.EPOLLIN)
         while (left_s := job.seconds - (time.perf_counter() - started_s)) > 0:
-            for number, _ in poller.poll(min(left_s, SILENT_S)):
+            while resting and resting[0][0] <= time.perf_counter():
+                resting.popleft()[1].ask()
+            rest_s = resting[0][0] - time.perf_counter() if resting else SILENT_S
+            for number, _ in poller.poll(max(0, min(left_s, rest_s, SILENT_S))):
                 caller = by_number[number]
                 old = caller.socket
                 try:
                     took_s = caller.read()
                     if took_s is not None:
                         waits_s.append(took_s)
-                        caller.ask()
+                        resting.append((time.perf_counter() + job.pause_s, caller))
                 except (OSError, BadAnswer) as error:
                     return [str(error)]
                 if caller.socket is not old:  # closed by connect, which took it from the poller

@@ -30,14 +30,15 @@ class Load:
     images: int
     size_bytes: int
     downloads: int  # clients for each image
-    clients: int  # who ask for something small
+    clients: int  # who ask for something small, each so long after the last answer
+    pause_s: float
     seconds: float
     rounds: int
     workers: tuple[int, ...] = (1,)
 
 
-SMALL = Load(images=2, size_bytes=4 * MIB, downloads=2, clients=1, seconds=0.3, rounds=1)
-REAL = Load(images=8, size_bytes=GIB // 2, downloads=8, clients=4, seconds=2.0, rounds=5, workers=(1, 2))
+SMALL = Load(images=2, size_bytes=4 * MIB, downloads=2, clients=1, pause_s=0.01, seconds=0.3, rounds=1)
+REAL = Load(images=8, size_bytes=GIB // 2, downloads=8, clients=4, pause_s=0.01, seconds=2.0, rounds=5, workers=(1, 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,13 @@ def run(session: Session, load: Load) -> list[Run]:
             for name, one in found.items():
                 for file in one.files:
                     _forget(file)
-                job = replace(one.requests, clients=load.clients, seconds=load.seconds, delay_s=_BEFORE_S)
+                job = replace(
+                    one.requests,
+                    clients=load.clients,
+                    seconds=load.seconds,
+                    delay_s=_BEFORE_S,
+                    pause_s=load.pause_s,
+                )
                 seconds = _BEFORE_S + load.seconds
                 beside = [replace(job, clients=load.downloads, seconds=seconds) for job in one.downloads]
                 before = one.lag()

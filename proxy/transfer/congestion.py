@@ -3,13 +3,15 @@
 import contextlib
 import socket
 import struct
+from functools import cache
+from pathlib import Path
 
 from proxy.transfer.errors import NoSuchAlgorithm
 
 AUTO = "auto"
 
 _PACED = "bbr"
-_TURN_BYTES = 1024 * 1024
+_TURN_BYTES = 2 * 1024 * 1024
 # BBR sends by timers, and slows down for a socket that runs empty between turns: it gets long turns and a deep queue.
 # What waits there are pages of the file, no copies.
 _PACED_TURN_BYTES = 4 * 1024 * 1024
@@ -44,7 +46,8 @@ def tune(connection: socket.socket, configured: str | None) -> int:
             with contextlib.suppress(OSError):  # not every system lends every algorithm to everybody
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, wanted.encode())
         if _algorithm(connection).startswith(_PACED):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PACED_BUFFER_BYTES)
+            if _buffer_max_bytes() >= _PACED_BUFFER_BYTES:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PACED_BUFFER_BYTES)
             return _PACED_TURN_BYTES
     return _TURN_BYTES
 
@@ -69,3 +72,12 @@ def _round_trip_us(connection: socket.socket) -> int:
     """As the kernel has measured it so far: the handshake is enough."""
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
     return int(struct.unpack_from("=I", info, _RTT_AT)[0])
+
+
+@cache
+def _buffer_max_bytes() -> int:
+    """What a socket may be given at most. One that was asked for grows no more, so it must not be smaller."""
+    try:
+        return int(Path("/proc/sys/net/core/wmem_max").read_text())
+    except (OSError, ValueError):
+        return 0

@@ -69,6 +69,17 @@ def test_small_requests_go_on_over_a_connection_that_the_server_closes() -> None
     assert outcome.sample == '{"id": 1}'
 
 
+def test_requests_at_a_pace_leave_a_pause_after_each_answer() -> None:
+    with Origin() as origin:
+        origin.add("answer", Fixed(b"{}"))
+        job = Requests(host=origin.host, port=origin.port, path="/answer", clients=2, seconds=0.3, pause_s=0.1)
+        with Clients([job]) as clients:
+            outcome = clients.run()
+
+    assert not outcome.errors
+    assert 2 <= outcome.bodies <= 2 * 3
+
+
 def test_a_changed_answer_ends_the_counting_of_requests() -> None:
     with Origin() as origin:
         origin.add("answer", Fixed(b"right"))

@@ -138,8 +138,10 @@ async def test_a_file_that_ends_too_soon_is_told_of_after_its_last_byte(pump: Pu
 
 async def test_what_no_poller_takes_is_refused_and_the_thread_lives_on(pump: Pump, ends: Ends, file: int) -> None:
     """A file in place of the socket: the system refuses to wait for it."""
-    assert isinstance(await _outcome(pump, Stretch(file, file, 0, MIB, turn_max_bytes=MIB)), PermissionError)
     ours, client = ends.connect()
+    odd = stretch(ours, file)
+    os.dup2(file, odd.socket)
+    assert isinstance(await _outcome(pump, odd), PermissionError)
     reading = asyncio.to_thread(received, client, MIB)
     got, _ = await asyncio.gather(reading, pump.send(stretch(ours, file, MIB), idle_s=10))
     assert got == CONTENT.read(0, MIB)
