@@ -15,6 +15,7 @@ _PROBE_STEP_BYTES = 2 * 1024 * 1024  # each probe costs 2 us; readahead and recl
 _READ_AHEAD_BYTES = 16 * 1024 * 1024
 _WAITED_FOR_BYTES = 1024 * 1024  # at first; each wait of a client costs two turns of the loop, so later ones are longer
 _WAITED_FOR_MAX_BYTES = 4 * 1024 * 1024
+_KEPT_BYTES = 16 * 1024 * 1024
 _DISK_S = 10.0  # then whoever can goes on without the disk
 _PROBE = (bytearray(1),)  # what is read into it is never looked at
 # What a filesystem says that cannot answer RWF_NOWAIT; some answer it with nothing read.
@@ -28,14 +29,36 @@ class ReadAhead:
         self._cold = cold
         self._next_bytes = _WAITED_FOR_BYTES
 
-    async def wait(self, file: int, start: int, stop: int, behind: range = range(0)) -> None:
-        """Return when the pages from `start` on are in memory, some way towards `stop`. Those `behind` are let go.
+    async def wait(self, file: int, start: int, stop: int) -> None:
+        """Return when the pages from `start` on are in memory, some way towards `stop`.
 
         Raises DiskSlow when that takes too long, FileShort, OSError.
         """
         count = min(self._next_bytes, stop - start)
         self._next_bytes = min(2 * self._next_bytes, _WAITED_FOR_MAX_BYTES)
-        await in_time(self._cold, file, lambda own: _read(own, start, count, stop, behind))
+        await in_time(self._cold, file, lambda own: _read(own, start, count, stop))
+
+
+class Behind:
+    """What one client leaves in memory of a large file that nobody else reads: no more than is on its way to him."""
+
+    def __init__(self, cold: ThreadPoolExecutor, start: int) -> None:
+        self._cold, self._kept_from = cold, start
+
+    def next_stop(self, at: int) -> int:
+        """How far to send before the pages behind are let go."""
+        return at + _KEPT_BYTES
+
+    async def let_go(self, file: int, at: int) -> None:
+        """Of the pages before `at`. Those that wait in the socket cannot go yet, and are asked for again next time.
+
+        Raises DiskSlow, OSError.
+        """
+        start, self._kept_from = self._kept_from, max(self._kept_from, at - _KEPT_BYTES)
+        if at > start:
+            await in_time(
+                self._cold, file, lambda own: os.posix_fadvise(own, start, at - start, os.POSIX_FADV_DONTNEED)
+            )
 
 
 async def in_time(cold: ThreadPoolExecutor, file: int, call: Callable[[int], T]) -> T:
@@ -69,14 +92,12 @@ def _look_at(waiting: asyncio.Future[T]) -> None:
         waiting.exception()
 
 
-def _read(own: int, start: int, count: int, stop: int, behind: range) -> None:
+def _read(own: int, start: int, count: int, stop: int) -> None:
     """In a thread: have the disk bring the next pages, and wait for `count` bytes of them.
 
     Sending them to nowhere waits for the disk and copies nothing; and it is one call, where touching each page would
     take and give the interpreter's lock hundreds of times, and keep the loop from it.
     """
-    if behind:
-        os.posix_fadvise(own, behind.start, len(behind), os.POSIX_FADV_DONTNEED)
     os.posix_fadvise(own, start, min(_READ_AHEAD_BYTES, stop - start), os.POSIX_FADV_WILLNEED)
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     try:

@@ -16,7 +16,7 @@ from metrics import Instruments
 from proxy.transfer.buffered import Outlet, drain, send_buffered
 from proxy.transfer.congestion import AUTO, check_congestion_control, tune
 from proxy.transfer.errors import ClientGone, FileShort
-from proxy.transfer.pages import ReadAhead
+from proxy.transfer.pages import Behind, ReadAhead
 from proxy.transfer.pump import Pump
 from proxy.transfer.stretch import Stretch, Turn
 
@@ -103,9 +103,14 @@ class Sender:
         # The transport may close its socket at any time; the duplicate stays what it is.
         with socket.socket(fileno=os.dup(body.transport.get_extra_info("socket").fileno())) as connection:
             turn_max_bytes = tune(connection, self._congestion_control)
-            ahead = ReadAhead(self._cold)
+            ahead, behind = ReadAhead(self._cold), Behind(self._cold, body.at)
             async for stop in body.parts():
-                await self._send_part(body, connection.fileno(), stop, turn_max_bytes, ahead)
+                while body.at < stop:
+                    drops = body.reader.drops_behind()
+                    until = min(stop, behind.next_stop(body.at)) if drops else stop
+                    await self._send_part(body, connection.fileno(), until, turn_max_bytes, ahead)
+                    if drops:
+                        await behind.let_go(body.fd, body.at)
 
     async def _send_part(
         self, body: "_Body", connection: int, stop: int, turn_max_bytes: int, ahead: ReadAhead
@@ -114,7 +119,6 @@ class Sender:
 
         Raises ClientGone, FileShort, DiskSlow, OSError of the file.
         """
-        kept_from = body.at
         while body.at < stop:
             stretch = Stretch(connection, body.fd, body.at, stop, turn_max_bytes=turn_max_bytes)
             try:
@@ -122,9 +126,7 @@ class Sender:
             finally:
                 body.advance(stretch.at, stretch.first_sent_s)
             if turn is Turn.COLD:
-                behind = range(kept_from, body.at) if body.reader.drops_behind() else range(0)
-                await ahead.wait(body.fd, body.at, stop, behind)
-                kept_from = body.at
+                await ahead.wait(body.fd, body.at, stop)
 
     async def _send_stretch(self, stretch: Stretch) -> Turn:
         """The first turn at once, which is all that a short one needs; the others in a thread."""
