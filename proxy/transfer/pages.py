@@ -1,4 +1,4 @@
-"""Pages of a file: whether they are in memory, and threads that wait for those that are not."""
+"""Pages of a file: whether they are in memory, and what a client leaves there."""
 
 import asyncio
 import errno
@@ -7,36 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from proxy.transfer.errors import DiskSlow, FileShort
+from proxy.transfer.errors import DiskSlow
 
 T = TypeVar("T")
 
 _PROBE_STEP_BYTES = 2 * 1024 * 1024  # each probe costs 2 us; readahead and reclaim rarely leave smaller holes
-_READ_AHEAD_BYTES = 16 * 1024 * 1024
-_WAITED_FOR_BYTES = 1024 * 1024  # at first; each wait of a client costs two turns of the loop, so later ones are longer
-_WAITED_FOR_MAX_BYTES = 4 * 1024 * 1024
 _KEPT_BYTES = 16 * 1024 * 1024
-_DISK_S = 10.0  # then whoever can goes on without the disk
+DISK_S = 10.0  # then whoever can goes on without the disk
 _PROBE = (bytearray(1),)  # what is read into it is never looked at
 # What a filesystem says that cannot answer RWF_NOWAIT; some answer it with nothing read.
 _CANNOT_TELL = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
-
-
-class ReadAhead:
-    """What one client waits for: pages of a file, brought in by a thread, so that nobody else waits."""
-
-    def __init__(self, cold: ThreadPoolExecutor) -> None:
-        self._cold = cold
-        self._next_bytes = _WAITED_FOR_BYTES
-
-    async def wait(self, file: int, start: int, stop: int) -> None:
-        """Return when the pages from `start` on are in memory, some way towards `stop`.
-
-        Raises DiskSlow when that takes too long, FileShort, OSError.
-        """
-        count = min(self._next_bytes, stop - start)
-        self._next_bytes = min(2 * self._next_bytes, _WAITED_FOR_MAX_BYTES)
-        await in_time(self._cold, file, lambda own: _read(own, start, count, stop))
 
 
 class Behind:
@@ -76,11 +56,11 @@ async def in_time(cold: ThreadPoolExecutor, file: int, call: Callable[[int], T])
 
     waiting = asyncio.get_running_loop().run_in_executor(cold, closing)
     try:
-        async with asyncio.timeout(_DISK_S):
+        async with asyncio.timeout(DISK_S):
             return await asyncio.shield(waiting)
     except TimeoutError as error:
         waiting.add_done_callback(_look_at)
-        raise DiskSlow(f"the disk gave no byte for {_DISK_S:g} s") from error
+        raise DiskSlow(f"the disk gave no byte for {DISK_S:g} s") from error
     except asyncio.CancelledError:
         waiting.add_done_callback(_look_at)
         raise
@@ -90,24 +70,6 @@ def _look_at(waiting: asyncio.Future[T]) -> None:
     """So that asyncio does not report an error that nobody waits for any more."""
     if not waiting.cancelled():
         waiting.exception()
-
-
-def _read(own: int, start: int, count: int, stop: int) -> None:
-    """In a thread: have the disk bring the next pages, and wait for `count` bytes of them.
-
-    Sending them to nowhere waits for the disk and copies nothing; and it is one call, where touching each page would
-    take and give the interpreter's lock hundreds of times, and keep the loop from it.
-    """
-    os.posix_fadvise(own, start, min(_READ_AHEAD_BYTES, stop - start), os.POSIX_FADV_WILLNEED)
-    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        while count:
-            got = os.sendfile(nowhere, own, start, count)
-            if not got:
-                raise FileShort("the file ends before the bytes that were promised from it")
-            start, count = start + got, count - got
-    finally:
-        os.close(nowhere)
 
 
 def is_resident(file: int, start: int, count: int) -> bool:

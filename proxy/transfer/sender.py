@@ -14,9 +14,10 @@ from aiohttp.abc import AbstractStreamWriter
 from cache import CacheUnusable, Outcome, Reader, Span
 from metrics import Instruments
 from proxy.transfer.buffered import Outlet, drain, send_buffered
+from proxy.transfer.cold import ColdPages
 from proxy.transfer.congestion import AUTO, check_congestion_control, tune
 from proxy.transfer.errors import ClientGone, FileShort
-from proxy.transfer.pages import Behind, ReadAhead
+from proxy.transfer.pages import Behind
 from proxy.transfer.pump import Pump
 from proxy.transfer.stretch import Stretch, Turn
 
@@ -44,8 +45,8 @@ class Sender:
             check_congestion_control(congestion_control)
         self._instruments, self._client_idle_s = instruments, client_idle_s
         self._congestion_control = congestion_control
-        self._pump = Pump()
         self._cold = ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="cold-pages")
+        self._pump = Pump(ColdPages(self._cold))
 
     async def close(self) -> None:
         await self._pump.close()
@@ -103,43 +104,38 @@ class Sender:
         # The transport may close its socket at any time; the duplicate stays what it is.
         with socket.socket(fileno=os.dup(body.transport.get_extra_info("socket").fileno())) as connection:
             turn_max_bytes = tune(connection, self._congestion_control)
-            ahead, behind = ReadAhead(self._cold), Behind(self._cold, body.at)
+            behind = Behind(self._cold, body.at)
             async for stop in body.parts():
                 while body.at < stop:
                     drops = body.reader.drops_behind()
                     until = min(stop, behind.next_stop(body.at)) if drops else stop
-                    await self._send_part(body, connection.fileno(), until, turn_max_bytes, ahead)
+                    await self._send_part(body, connection.fileno(), until, turn_max_bytes)
                     if drops:
                         await behind.let_go(body.fd, body.at)
 
-    async def _send_part(
-        self, body: "_Body", connection: int, stop: int, turn_max_bytes: int, ahead: ReadAhead
-    ) -> None:
+    async def _send_part(self, body: "_Body", connection: int, stop: int, turn_max_bytes: int) -> None:
         """Send up to `stop`. After an error or a cancellation the connection is good for nothing more.
 
         Raises ClientGone, FileShort, DiskSlow, OSError of the file.
         """
-        while body.at < stop:
-            stretch = Stretch(connection, body.fd, body.at, stop, turn_max_bytes=turn_max_bytes)
-            try:
-                turn = await self._send_stretch(stretch)
-            finally:
-                body.advance(stretch.at, stretch.first_sent_s)
-            if turn is Turn.COLD:
-                await ahead.wait(body.fd, body.at, stop)
+        stretch = Stretch(connection, body.fd, body.at, stop, turn_max_bytes=turn_max_bytes)
+        try:
+            await self._send_stretch(stretch)
+        finally:
+            body.advance(stretch.at, stretch.first_sent_s)
 
-    async def _send_stretch(self, stretch: Stretch) -> Turn:
+    async def _send_stretch(self, stretch: Stretch) -> None:
         """The first turn at once, which is all that a short one needs; the others in a thread."""
         try:
             turn = stretch.turn()
         except BaseException:
             stretch.close()
             raise
-        if turn is not Turn.GOING_ON:
+        if turn is Turn.DONE:
             stretch.close()
-            return turn
+            return
         try:
-            return await self._pump.send(stretch, idle_s=self._client_idle_s)
+            await self._pump.send(stretch, idle_s=self._client_idle_s)
         except TimeoutError:
             raise ClientGone(f"the client took no byte for {self._client_idle_s:g} s") from None
 

@@ -46,7 +46,7 @@ class Stretch:
         self._connection = socket.socket(*kind, fileno=os.dup(connection))
         self._is_corked = False
         try:
-            self._file = os.dup(file)
+            self.file = os.dup(file)
         except OSError:
             self._connection.close()
             raise
@@ -55,18 +55,23 @@ class Stretch:
     def socket(self) -> int:
         return self._connection.fileno()
 
+    @property
+    def turn_stop(self) -> int:
+        """Where the next turn ends, if the socket takes it all."""
+        return min(self.at + self._turn_bytes, self.stop)
+
     def close(self) -> None:
         self._cork(on=False)
         self._connection.close()
-        os.close(self._file)
+        os.close(self.file)
 
     def turn(self) -> Turn:
         """Raises ClientGone, FileShort, OSError of the file. The client has some prefix then."""
-        count = min(self._turn_bytes, self.stop - self.at)
+        count = self.turn_stop - self.at
         try:
             if not self._is_resident(count):
                 return Turn.COLD
-            sent = os.sendfile(self.socket, self._file, self.at, count)
+            sent = os.sendfile(self.socket, self.file, self.at, count)
         except BlockingIOError:
             return Turn.GOING_ON
         except OSError as error:
@@ -89,7 +94,7 @@ class Stretch:
             return True
         for ahead in (max(count, _ASKED_AHEAD_BYTES), count):
             stop = min(self.at + ahead, self.stop)
-            if is_resident(self._file, self.at, stop - self.at):
+            if is_resident(self.file, self.at, stop - self.at):
                 self._resident_until = stop
                 return True
         return False

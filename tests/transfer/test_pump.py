@@ -3,16 +3,21 @@
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from queue import Queue
 from typing import Self
 
 import pytest
 
-from proxy.transfer.errors import ClientGone, FileShort
+from proxy.transfer.cold import ColdPages
+from proxy.transfer.errors import ClientGone, DiskSlow, FileShort
 from proxy.transfer.pump import Pump
-from proxy.transfer.stretch import Stretch, Turn
+from proxy.transfer.stretch import Stretch
 from tests.content import MIB, Noise
 
 CONTENT = Noise(24 * MIB, seed=4)  # more than the sockets of one connection hold
@@ -47,9 +52,10 @@ def ends() -> Iterator[Ends]:
 @pytest.fixture
 async def pump() -> AsyncIterator[Pump]:
     """With one thread, which everybody shares."""
-    pump = Pump(1)
-    yield pump
-    await pump.close()
+    with ThreadPoolExecutor(1) as threads:
+        pump = Pump(ColdPages(threads), 1)
+        yield pump
+        await pump.close()
 
 
 @pytest.fixture
@@ -80,8 +86,7 @@ async def test_every_byte_goes_out_in_order_and_the_descriptors_are_closed(pump:
     ours, client = ends.connect()
     before = descriptors()
     reading = asyncio.to_thread(received, client, CONTENT.size_bytes)
-    got, turn = await asyncio.gather(reading, pump.send(stretch(ours, file), idle_s=10))
-    assert turn is Turn.DONE
+    got, _ = await asyncio.gather(reading, pump.send(stretch(ours, file), idle_s=10))
     assert got == CONTENT.read()
     assert descriptors() == before
 
@@ -147,8 +152,68 @@ async def test_what_no_poller_takes_is_refused_and_the_thread_lives_on(pump: Pum
     assert got == CONTENT.read(0, MIB)
 
 
-async def _outcome(pump: Pump, one: Stretch) -> Turn | Exception:
+async def test_pages_that_are_not_in_memory_are_brought_by_another_thread(pump: Pump, ends: Ends, file: int) -> None:
+    forget(file)
+    ours, client = ends.connect()
+    reading = asyncio.to_thread(received, client, CONTENT.size_bytes)
+    got, _ = await asyncio.gather(reading, pump.send(stretch(ours, file), idle_s=10))
+    assert got == CONTENT.read()
+
+
+async def test_a_disk_that_hangs_is_told_of_and_holds_no_descriptor_once_it_is_back(
+    ends: Ends, file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.transfer.pages.DISK_S", 0.2)
+    ours, _ = ends.connect()
+    healed = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        pump = Pump(ColdPages(threads), 1)
+        before = descriptors()
+        threads.submit(healed.wait)
+        try:
+            forget(file)
+            assert isinstance(await _outcome(pump, stretch(ours, file)), DiskSlow)
+        finally:
+            healed.set()
+        async with asyncio.timeout(10):
+            while descriptors() > before:  # noqa: ASYNC110 - the thread tells nobody
+                await asyncio.sleep(0.01)
+        await pump.close()
+
+
+def test_who_wants_the_same_pages_waits_with_who_wants_them_already(file: int) -> None:
+    told: Queue[tuple[str, Exception | None]] = Queue()
+    started, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        started.set()
+        go_on.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        cold = ColdPages(threads)
+        threads.submit(hold)
+        started.wait()
+        for name, start in (("one", 0), ("two", MIB), ("other", 2 * MIB)):
+            cold.bring(file, start, start + 2 * MIB, CONTENT.size_bytes, partial(_tell, told, name))
+        waits = threads._work_queue.qsize()
+        go_on.set()
+        found = [told.get(timeout=10) for _ in range(3)]
+    assert waits == 2
+    assert found == [("one", None), ("two", None), ("other", None)]
+
+
+def _tell(told: "Queue[tuple[str, Exception | None]]", name: str, error: Exception | None) -> None:
+    told.put((name, error))
+
+
+def forget(file: int) -> None:
+    os.fdatasync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+async def _outcome(pump: Pump, one: Stretch) -> Exception | None:
     try:
-        return await pump.send(one, idle_s=10)
+        await pump.send(one, idle_s=10)
     except Exception as error:  # noqa: BLE001 - the test says which
         return error
+    return None

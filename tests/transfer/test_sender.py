@@ -111,7 +111,7 @@ async def test_a_disk_that_hangs_in_mid_body_leaves_the_rest_to_the_store(
         await glint.fetch(image_id)
         await glint.until_cached(image_id)
         await asyncio.to_thread(forget_pages, entry_path(glint, image_id))
-        monkeypatch.setattr("proxy.transfer.pages._DISK_S", 0.5)
+        monkeypatch.setattr("proxy.transfer.pages.DISK_S", 0.5)
         healed = threading.Event()
         hanging = [glint.services.sender._cold.submit(healed.wait) for _ in range(8)]
         try:
