@@ -14,6 +14,7 @@ from tests.commands.terminal import on_terminal
 from tests.descriptors import links_of
 from tests.glint import Glint
 from tests.origin import MIB, Fault, Gate, Origin
+from tests.stopping import stopped
 
 _ASKED = 16  # connections, so that each of two workers very likely answers some
 
@@ -22,7 +23,16 @@ _ASKED = 16  # connections, so that each of two workers very likely answers some
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     settings = {"server.workers": 2, "cache.size_max": "64 MiB", "cache.prewarms_max": 1, "cache.stall_s": 2}
     with Origin() as origin, Glint(tmp_path_factory.mktemp("two"), settings) as glint:
+        until_complete(glint)
         yield World(glint, origin)
+
+
+def until_complete(glint: Glint) -> None:
+    """Wait for the second worker, which may answer later than the first."""
+    deadline_s = time.monotonic() + 30
+    while glint.metrics().value("glint_workers") < 2:
+        assert time.monotonic() < deadline_s, glint.log
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -35,9 +45,13 @@ def workers(two: World) -> Iterator[World]:
 
 def everywhere(world: World, path: str) -> Any:
     """What all workers say, which is the same."""
-    answers = [world.glint.get(path).json for _ in range(_ASKED)]
+    answers = answers_of(world, path)
     assert all(answer == answers[0] for answer in answers), answers
     return answers[0]
+
+
+def answers_of(world: World, path: str) -> list[Any]:
+    return [world.glint.get(path).json for _ in range(_ASKED)]
 
 
 def gated(world: World) -> tuple[Image, Gate]:
@@ -147,6 +161,7 @@ def test_what_is_queued_goes_on_by_itself_after_a_crash_of_all(workers: World) -
     workers.glint.kill()
     assert workers.glint.run("cache", "list", "--offline").stdout.endswith("4 queued\n")
     workers.glint.start()
+    until_complete(workers.glint)
     until_cached(workers, *(image for image, _ in running), *waiting)
     assert all(workers.entry(image).read_bytes() == image.content.read() for image in waiting)
 
@@ -156,11 +171,10 @@ def test_what_a_hanging_worker_holds_is_brought_in_by_another(workers: World) ->
     image, gate = gated(workers)
     workers.glint.request("PUT", f"/v2/cache/{image.id}")
     gate.wait_reached()
-    hanging = filler_of(workers, image)
-    os.kill(hanging, signal.SIGSTOP)
-    try:
+    with stopped(filler_of(workers, image), workers.glint.directory):
         until_cached(workers, image)
-    finally:
-        os.kill(hanging, signal.SIGCONT)
     assert workers.entry(image).read_bytes() == image.content.read()
-    assert everywhere(workers, f"/v2/cache/{image.id}")["digest"] == "verified"
+    gate.open()  # with the next bytes of its store it sees that it was gone round
+    deadline_s = time.monotonic() + 10
+    while {answer["digest"] for answer in answers_of(workers, f"/v2/cache/{image.id}")} != {"verified"}:
+        assert time.monotonic() < deadline_s, "the one that hung never notices that another has brought it in"

@@ -15,6 +15,7 @@ from tests.content import MIB, Content, Noise
 from tests.descriptors import links_of
 from tests.glint import Glint
 from tests.origin import Fault, Gate, Origin
+from tests.stopping import stopped
 
 CONTENT = Noise(24 * MIB + 11, seed=77)
 DIGEST = fast_digest(CONTENT)
@@ -143,16 +144,12 @@ def test_a_worker_that_sleeps_is_gone_round_and_its_own_clients_finish_when_it_w
     image_id = registered(glint, origin, "asleep", CONTENT, Fault(gate=gate))
     downloads = Downloads(glint, image_id)
     gate.wait_reached()
-    filler = filler_of(glint)
-    os.kill(filler, signal.SIGSTOP)
-    try:
+    with stopped(filler_of(glint), glint.directory):
         deadline = time.monotonic() + 30
         while not is_cached(glint, image_id):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         gate.open()
-    finally:
-        os.kill(filler, signal.SIGCONT)
     assert downloads.ends() == [DIGEST] * CLIENTS
     until_quiet(glint)
     assert len(origin.counts("asleep").ranges) == 2
