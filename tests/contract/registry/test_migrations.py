@@ -3,7 +3,7 @@
 import ast
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -81,26 +81,20 @@ async def test_glint_makes_what_glance_makes(place: Place, glance_manage: Glance
             assert UP_TO_DATE in await asyncio.to_thread(glance_manage.done, url, "check")
 
 
-def walk(start: str) -> list[tuple[str, str]]:
-    """Every revision that a Glance since `start` stops at: expanded, then contracted too."""
-    return [step for name in CONTRACTS[CONTRACTS.index(start) :] for step in (("expand", name), ("contract", name))]
-
-
-async def stop_everywhere(place: Place, manage: GlanceManage, start: str) -> None:
-    """Let a Glance go step by step, and at each step have a Glint bring a copy of that database to the end."""
+async def stop_everywhere(place: Place, manage: GlanceManage, contracts: Sequence[str]) -> None:
+    """Let a Glance stop before each of these contractions and after it, and have a Glint bring that to the end."""
     fresh = place()
     await init(fresh)
     wanted = await ask(fresh, schema)
-    for steps in range(1, len(walk(start)) + 1):
-        url = place()
-        await asyncio.to_thread(manage.done, url, "upgrade", "--version", CONTRACTS[CONTRACTS.index(start) - 1])
-        for branch, name in walk(start)[:steps]:
-            revision = name.replace("_contract", f"_{branch}")
-            await asyncio.to_thread(manage.done, url, "upgrade", "--version", revision)
-        before = await ask(url, lambda connection: connection.exec_driver_sql("SELECT * FROM alembic_version").all())
-        assert {stamp for (stamp,) in before} <= KNOWN
-        await init(url)
-        assert await ask(url, schema) == wanted, before
+    for name in contracts:
+        before = CONTRACTS[CONTRACTS.index(name) - 1]
+        for steps in ((before, name.replace("_contract", "_expand")), (name,)):
+            url = place()
+            for revision in steps:
+                await asyncio.to_thread(manage.done, url, "upgrade", "--version", revision)
+            found = await init(url)
+            assert found.stamps == set(steps)
+            assert await ask(url, schema) == wanted, steps
 
 
 async def test_a_database_between_any_two_steps_of_the_last_releases_is_brought_to_the_end(
@@ -108,14 +102,14 @@ async def test_a_database_between_any_two_steps_of_the_last_releases_is_brought_
 ) -> None:
     """With 2024.1 the last tables came: expanded only, a Glance of 2023.1 still runs on it."""
     numbers = iter(range(100))
-    await stop_everywhere(lambda: f"sqlite:///{tmp_path}/{next(numbers)}.db", glance_manage, CONTRACT_HEAD)
+    await stop_everywhere(lambda: f"sqlite:///{tmp_path}/{next(numbers)}.db", glance_manage, [CONTRACT_HEAD])
 
 
 @pytest.mark.long
 async def test_a_database_between_any_two_steps_since_queens_is_brought_to_the_end(
     place: Place, glance_manage: GlanceManage
 ) -> None:
-    await stop_everywhere(place, glance_manage, "rocky_contract01")
+    await stop_everywhere(place, glance_manage, CONTRACTS[1:])
 
 
 def test_the_revisions_follow_each_other_as_glances_do() -> None:
@@ -144,7 +138,7 @@ def assigned(path: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("version", ["liberty", "mitaka02", "ocata_contract01", "pike_contract01", "2024_1_expand01"])
+@pytest.mark.parametrize("version", ["mitaka02", "pike_contract01", "2024_1_expand01"])
 async def test_what_cannot_be_upgraded_is_refused_and_left_as_it_is(
     tmp_path: Path, glance_manage: GlanceManage, version: str
 ) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Table, func, select, update
 
 from tests.contract.registry.places import Place, ask, rows
@@ -97,6 +98,7 @@ async def test_glint_purges_what_glance_purges(place: Place, glance_manage: Glan
         assert len(before["image_properties"]) == len(before["task_info"]) == 3
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 async def test_images_stay_as_long_as_anything_belongs_to_them(place: Place, glance_manage: GlanceManage) -> None:
     """Glance gives up then, and purges none, not even those that nothing belongs to."""
     url = place()
@@ -131,6 +133,7 @@ async def test_a_batch_is_a_transaction_of_its_own_and_no_larger_than_it_may_be(
     assert [step.rows async for step in run.run()] == [6, 6, 6, 6, 4]
 
 
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
 async def test_what_was_given_back_to_life_stays_whatever_its_time_of_deletion(
     place: Place, glance_manage: GlanceManage
 ) -> None:
@@ -150,25 +153,35 @@ async def test_what_was_given_back_to_life_stays_whatever_its_time_of_deletion(
         assert len((await ask(url, rows))["image_properties"]) == 3
 
 
-async def test_what_is_set_again_while_it_is_purged_is_there_or_anew(world: World) -> None:
-    """Half of the properties are set again meanwhile, by users who know nothing of the purge."""
-    names = [f"p{number}" for number in range(40)]
+async def test_what_is_set_again_while_it_is_purged_is_there(world: World) -> None:
+    """Properties are set, and projects are members, again meanwhile, by users who know nothing of the purge."""
+    names = [f"p{number}" for number in range(24)]
     registry, database = world.registry, world.sql.database
     image = await registry.images.create(OWNER, new_image(properties=dict.fromkeys(names, "old")))
+    for name in names:
+        await registry.members.add(OWNER, image.id, name, quota=-1)
+        await registry.members.remove(OWNER, image.id, name)
     await registry.images.update(OWNER, image.id, ImageChanges(removed_properties=names))
     async with database.write() as connection:
-        await connection.execute(update(image_properties).values(deleted_at=now() - timedelta(days=100)))
+        for table in (image_properties, image_members):
+            await connection.execute(update(table).values(deleted_at=now() - timedelta(days=100)))
 
     async def set_again() -> None:
         for name in names[::2]:
             await registry.images.update(OWNER, image.id, ImageChanges(set_properties={name: "new"}))
+
+    async def share_again() -> None:
+        for name in names[::2]:
+            await registry.members.add(OWNER, image.id, name, quota=-1)
 
     async def purge_all() -> None:
         run = Purge(database, deleted_before=now() - timedelta(days=30), rows_max=None, batch_max=1)
         async for _ in run.run():
             pass
 
-    await asyncio.gather(set_again(), purge_all(), purge_all())
+    await asyncio.gather(set_again(), share_again(), purge_all(), purge_all())
     assert (await registry.images.get(OWNER, image.id)).properties == dict.fromkeys(names[::2], "new")
+    assert {each.project_id for each in await registry.members.list(OWNER, image.id)} == set(names[::2])
     async with database.read() as connection:
-        assert await connection.scalar(select(func.count()).select_from(image_properties)) == 20
+        for table in (image_properties, image_members):
+            assert await connection.scalar(select(func.count()).select_from(table)) == 12

@@ -19,11 +19,15 @@ GONE = frozenset({Status.DELETED, Status.PENDING_DELETE})
 
 
 async def set_properties(connection: AsyncConnection, image_id: str, properties: Mapping[str, str | None]) -> None:
-    """Set these and leave the others. A deleted row of the same name is used again: the pair is unique."""
+    """Set these and leave the others. A deleted row of the same name is used again: the pair is unique.
+
+    The rows are locked, as a purge of deleted ones does not care for the image's lock.
+    """
     if not properties:
         return
     table = image_properties
-    known = await connection.execute(select(table.c.name, table.c.id).where(table.c.image_id == image_id))
+    rows = select(table.c.name, table.c.id).where(table.c.image_id == image_id)
+    known = await connection.execute(rows.with_for_update())
     ids = {row.name: row.id for row in known}
     moment = now()
     changed = [{"row": ids[name], "new": value} for name, value in properties.items() if name in ids]

@@ -47,8 +47,9 @@ class SqlMembers:
             await locked(connection, context, image_id)
             await _check_quota(connection, image_id, quota)
             pair = and_(_table.image_id == image_id, is_text(_table.member, project_id))
-            # A deleted row is used again, the oldest of several.
-            known = (await connection.execute(select(_table.id, _table.deleted).where(pair).order_by(_table.id))).all()
+            # A deleted row is used again, the oldest of several; locked, so that no purge removes it meanwhile.
+            rows = select(_table.id, _table.deleted).where(pair).order_by(_table.id).with_for_update()
+            known = (await connection.execute(rows)).all()
             if not all(row.deleted for row in known):
                 raise Duplicate(f"Member {project_id} is duplicated for image {image_id}")
             moment = now()
