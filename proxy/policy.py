@@ -1,7 +1,7 @@
 """Who may do what: oslo.policy's rules with Glance's names and defaults, changed by a policy file."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,38 +89,60 @@ class Policy:
             log.info("policy.reloaded", path=str(self._path))
 
 
-def image_target(image: Image) -> Mapping[str, Any]:
+def image_target(image: Image) -> Target:
     """What rules may say about an image: its attributes by the API's names, and its custom properties.
 
     An attribute wins over a property of the same name. Locations are left out, as in Glance.
     Source: glance/api/policy.py, ImageTarget.
     """
-    return {
-        **image.properties,
-        "id": image.id,
-        "image_id": image.id,
-        "project_id": image.owner,
-        "owner": image.owner,
-        "member_id": image.member,
-        "member": image.member,
-        "name": image.name,
-        "status": image.status,
-        "visibility": image.visibility,
-        "disk_format": image.disk_format,
-        "container_format": image.container_format,
-        "size": image.size_bytes,
-        "virtual_size": image.virtual_size_bytes,
-        "checksum": image.checksum,
-        "os_hash_algo": image.os_hash_algo,
-        "os_hash_value": image.os_hash_value,
-        "min_disk": image.min_disk_gib,
-        "min_ram": image.min_ram_mib,
-        "protected": image.protected,
-        "os_hidden": image.os_hidden,
-        "tags": image.tags,
-        "created_at": image.created_at,
-        "updated_at": image.updated_at,
-    }
+    return _ImageTarget(image)
+
+
+class _ImageTarget(Mapping[str, Any]):
+    """Looks up what it is asked for: rules ask for one or two of it."""
+
+    __slots__ = ("_image",)
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    def __getitem__(self, name: str) -> Any:
+        field = _TARGET.get(name)
+        return self._image.properties[name] if field is None else getattr(self._image, field)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._image.properties, **_TARGET})
+
+    def __len__(self) -> int:
+        return len({**self._image.properties, **_TARGET})
+
+
+# Names that rules use, and the fields of Image that they mean.
+_TARGET: Mapping[str, str] = {
+    "id": "id",
+    "image_id": "id",
+    "project_id": "owner",
+    "owner": "owner",
+    "member_id": "member",
+    "member": "member",
+    "name": "name",
+    "status": "status",
+    "visibility": "visibility",
+    "disk_format": "disk_format",
+    "container_format": "container_format",
+    "size": "size_bytes",
+    "virtual_size": "virtual_size_bytes",
+    "checksum": "checksum",
+    "os_hash_algo": "os_hash_algo",
+    "os_hash_value": "os_hash_value",
+    "min_disk": "min_disk_gib",
+    "min_ram": "min_ram_mib",
+    "protected": "protected",
+    "os_hidden": "os_hidden",
+    "tags": "tags",
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+}
 
 
 def _credentials(context: Context) -> Credentials:

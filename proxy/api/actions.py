@@ -8,6 +8,7 @@ from aiohttp import web
 from proxy.api import access
 from proxy.api.call import Call, empty_response
 from proxy.errors import Forbidden
+from upstream.errors import Conflict
 from upstream.registry import ImageChanges
 from upstream.types import Status
 
@@ -29,5 +30,10 @@ async def _move(call: Call, rule: str, source: Status, target: Status) -> web.St
     if image.status is not source:
         raise Forbidden(f"Not allowed to {rule} image in status '{image.status}'")
     changes = ImageChanges(columns={"status": target})
-    await call.services.registry.images.update(call.context, image.id, changes, from_status=(source,))
+    try:
+        await call.services.registry.images.update(call.context, image.id, changes, from_status=(source,))
+    except Conflict:
+        # Somebody was faster. Who asked for the same is answered as if he had come after it.
+        if (await call.image()).status is not target:
+            raise
     return empty_response()

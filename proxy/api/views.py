@@ -5,7 +5,6 @@ Source: glance/api/v2/images.py, ResponseSerializer.
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,29 +12,6 @@ from upstream.types import Image, Location, Member
 
 _REPEATABLE = frozenset({"tag", "sort", "sort_key", "sort_dir"})
 HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
-
-# In the order in which they are shown; the fields of Image that hold them.
-_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
-    {
-        "name": "name",
-        "disk_format": "disk_format",
-        "container_format": "container_format",
-        "visibility": "visibility",
-        "size": "size_bytes",
-        "virtual_size": "virtual_size_bytes",
-        "status": "status",
-        "checksum": "checksum",
-        "protected": "protected",
-        "min_ram": "min_ram_mib",
-        "min_disk": "min_disk_gib",
-        "owner": "owner",
-        "os_hidden": "os_hidden",
-        "os_hash_algo": "os_hash_algo",
-        "os_hash_value": "os_hash_value",
-        "id": "id",
-    }
-)
-
 
 _SECONDS = len("2026-01-01T00:00:00")
 
@@ -57,8 +33,22 @@ def image_view(
         for name, value in image.properties.items()
         if name not in HIDDEN_PROPERTIES
     }
-    for name, field in _ATTRIBUTES.items():
-        view[name] = getattr(image, field)
+    view["name"] = image.name
+    view["disk_format"] = image.disk_format
+    view["container_format"] = image.container_format
+    view["visibility"] = image.visibility
+    view["size"] = image.size_bytes
+    view["virtual_size"] = image.virtual_size_bytes
+    view["status"] = image.status
+    view["checksum"] = image.checksum
+    view["protected"] = image.protected
+    view["min_ram"] = image.min_ram_mib
+    view["min_disk"] = image.min_disk_gib
+    view["owner"] = image.owner
+    view["os_hidden"] = image.os_hidden
+    view["os_hash_algo"] = image.os_hash_algo
+    view["os_hash_value"] = image.os_hash_value
+    view["id"] = image.id
     view["created_at"] = timestamp(image.created_at)
     view["updated_at"] = timestamp(image.updated_at)
     if show_locations:

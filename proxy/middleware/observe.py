@@ -33,9 +33,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         took_s = time.monotonic() - started_s
         route = state.route.path if state.route else "unmatched"
         method = request.method if request.method in _METHODS else "other"
-        instruments = request.app[SERVICES].instruments
-        instruments.http_requests.labels(method, route, str(status)).inc()
-        instruments.http_request_seconds.labels(route).observe(took_s)
+        request.app[SERVICES].instruments.count_request(method, route, status, took_s)
         log.info(
             "request.finished",
             method=request.method,

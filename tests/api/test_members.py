@@ -63,3 +63,12 @@ async def test_a_deactivated_image_stops_at_once_although_it_is_cached(client: C
         assert seen.locations == ()
         assert (await client.ask("POST", f"/v2/images/{image_id}/actions/reactivate")).status == 204
         assert (await somebody.ask("GET", file)).body == noise.read()
+
+
+async def test_of_many_who_deactivate_or_reactivate_at_once_all_have_their_wish(client: Client) -> None:
+    """As if they had come one after the other: an image that is there already stays as it is."""
+    image = await client.upload(b"data")
+    for action, status in (("deactivate", "deactivated"), ("reactivate", "active")):
+        answers = await asyncio.gather(*(client.ask("POST", f"{image}/actions/{action}") for _ in range(8)))
+        assert [answer.status for answer in answers] == [204] * 8
+        assert (await client.ask("GET", image)).json["status"] == status

@@ -6,8 +6,9 @@ the columns are those of the first arm, so that no NULL needs a cast.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 from sqlalchemy import (
@@ -71,18 +72,23 @@ def _prepared(dialect: Dialect, ids: int, projects: int, *, with_images: bool) -
     """For so many ids and projects. Image rows come too, or only what hangs on them."""
     asked: list[BindParameter[str]] = [bindparam(f"id_{number}", "") for number in range(ids)]
     asking: list[BindParameter[str]] = [bindparam(f"project_{number}", "") for number in range(projects)]
+    given = [parameter.key for parameter in (*asked, *asking)]
     if not with_images:
-        return Prepared(union_all(*_select_children(2, asked, asking)), dialect)
+        return Prepared(union_all(*_select_children(2, asked, asking)), dialect, given)
     whole = select_images().where(images.c.id.in_(asked), unindexed(images.c.deleted) == false())
-    return Prepared(union_all(whole, *_select_children(len(FIELDS), asked, asking)), dialect)
+    return Prepared(union_all(whole, *_select_children(len(FIELDS), asked, asking)), dialect, given)
 
 
 def _question(dialect: Dialect, ids: Sequence[str], projects: Sequence[str], *, with_images: bool) -> Question:
     """Statements are prepared for 1, 2, 4, 8 … ids; the last one is repeated to fill the number up."""
-    id_count, project_count = (1 << (len(given) - 1).bit_length() if given else 0 for given in (ids, projects))
-    values = {f"id_{number}": ids[min(number, len(ids) - 1)] for number in range(id_count)}
-    values |= {f"project_{number}": projects[min(number, len(projects) - 1)] for number in range(project_count)}
-    return _prepared(dialect, id_count, project_count, with_images=with_images).ask(values)
+    filled, asking = _filled_up(ids), _filled_up(projects)
+    return _prepared(dialect, len(filled), len(asking), with_images=with_images).ask(*filled, *asking)
+
+
+def _filled_up(given: Sequence[str]) -> Sequence[str]:
+    if len(given) <= 1:
+        return given
+    return (*given, *repeat(given[-1], (1 << (len(given) - 1).bit_length()) - len(given)))
 
 
 def whole(dialect: Dialect, image_ids: Collection[str], projects: Collection[str]) -> Script[dict[str, Record]]:
@@ -123,14 +129,25 @@ def _records(dialect: Dialect, rows: Rows) -> dict[str, Record]:
 
 @lru_cache(PREPARED_MAX)
 def _converters(dialect: Dialect) -> Sequence[tuple[int, Callable[[Any], Any]]]:
-    """What a driver gives that is not yet the value: times and truths, for SQLite. By their places in a row."""
-    found = []
+    """What a driver gives that is not yet the value: times, and truths for SQLite. By their places in a row."""
+    found: list[tuple[int, Callable[[Any], Any]]] = []
     for place, column in enumerate(FIELDS, start=len(ImageRow._fields) - len(FIELDS)):
-        if isinstance(column.type, DateTime | Boolean):
+        if isinstance(column.type, DateTime):
+            found.append((place, _from_text if dialect.name == "sqlite" else _aware))
+        elif isinstance(column.type, Boolean):
             convert = column.type.dialect_impl(dialect).result_processor(dialect, None)
             if convert is not None:
                 found.append((place, convert))
     return tuple(found)
+
+
+def _from_text(text: str | None) -> datetime | None:
+    """Half the cost of making a time first and giving it its zone then."""
+    return None if text is None else datetime.fromisoformat(f"{text}+00:00")
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 def _attach(records: Mapping[str, Record], rows: Rows) -> None:

@@ -36,7 +36,7 @@ FIELDS = (
 
 
 class ImageRow(NamedTuple):
-    """A row of images: after two columns of the reading's own, the fields in the order of FIELDS."""
+    """A row of images: after two columns of the reading's own, the fields in the order of FIELDS. Times are aware."""
 
     kind: int
     id: str
@@ -62,11 +62,15 @@ class ImageRow(NamedTuple):
 
 assert ImageRow._fields[3:] == tuple(column.name for column in FIELDS)
 
+# Looked up, in place of a call of the class, which costs ten times as much.
+_STATUSES = {status.value: status for status in Status}
+_VISIBILITIES = {visibility.value: visibility for visibility in Visibility}
+
 # What an update may set. Times and `deleted` belong to the registry.
 WRITABLE = frozenset(column.name for column in FIELDS) - {"created_at", "updated_at"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """One image as the database has it. Tags and locations are in the order of their rows' ids."""
 
@@ -110,11 +114,11 @@ def to_image(record: Record, context: Context, *, shows_locations: bool | None =
     return Image(
         id=image_id,
         name=name,
-        status=Status(status),
-        visibility=Visibility(visibility),
+        status=_STATUSES[status],
+        visibility=_VISIBILITIES[visibility],
         owner=owner,
-        created_at=created_at.replace(tzinfo=UTC),
-        updated_at=(updated_at or created_at).replace(tzinfo=UTC),
+        created_at=created_at,
+        updated_at=updated_at or created_at,
         disk_format=disk_format,
         container_format=container_format,
         size_bytes=size,

@@ -6,10 +6,9 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -19,7 +18,6 @@ from upstream.registry.sql.reading import Script, run_here
 
 T = TypeVar("T")
 
-THREADS_MAX = 2  # that read at the same time
 BUSY_TIMEOUT_MS = 10_000  # how long a writer waits for one in another process
 
 PRAGMAS = (
@@ -79,26 +77,32 @@ def begin_explicitly(engine: Engine) -> None:
 class ReadingThreads:
     """Runs reading scripts, each in one visit to a thread; every thread has a connection of its own.
 
-    An executor of concurrent.futures costs several times what a look-up does. Who leaves a script leaves it to its
-    thread, which finishes it: it changes nothing.
+    One thread is for what a moment is asked of, the pages that may walk a whole table, and one for all else: no look-up
+    waits for a page. More would only wait for each other, for Python's lock. An executor of concurrent.futures costs
+    several times what a look-up does. Who leaves a script leaves it to its thread, which ends it: it changes nothing.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._visits: SimpleQueue[_Visit | None] = SimpleQueue()
-        self._threads = [threading.Thread(target=self._serve, name=f"sqlite-{n}") for n in range(THREADS_MAX)]
+        self._pages: _Visits = SimpleQueue()
+        self._others: _Visits = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._serve, args=(visits,), name=f"sqlite-{name}")
+            for name, visits in (("pages", self._pages), ("others", self._others))
+        ]
         self.watchers: list[Callable[[str], object]] = []  # are told each statement, in the thread
 
     async def run(self, script: Script[T], *, at_one_moment: bool = False) -> T:
         """Raises sqlite3.Error, and what the script raises."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._visits.put(_Visit(loop, answer, script, at_one_moment))
+        visits = self._pages if at_one_moment else self._others
+        visits.put(_Visit(loop, answer, script, at_one_moment))
         return await answer
 
-    def _serve(self) -> None:
+    def _serve(self, visits: "_Visits") -> None:
         connection: sqlite3.Connection | None = None
-        while (visit := self._visits.get()) is not None:
+        while (visit := visits.get()) is not None:
             settle: Callable[..., None]
             try:
                 connection = connection or _connect(self._path)
@@ -126,8 +130,8 @@ class ReadingThreads:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, at: object) -> None:
-        for _ in self._threads:
-            self._visits.put(None)
+        for visits in (self._pages, self._others):
+            visits.put(None)
         await asyncio.to_thread(self._join)
 
     def _join(self) -> None:
@@ -135,12 +139,14 @@ class ReadingThreads:
             thread.join()
 
 
-@dataclass(frozen=True, slots=True)
-class _Visit:
+class _Visit(NamedTuple):
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
     script: Script[Any]
     at_one_moment: bool
+
+
+_Visits = SimpleQueue[_Visit | None]
 
 
 def _give(answer: asyncio.Future[T], value: T) -> None:
