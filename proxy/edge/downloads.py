@@ -21,7 +21,7 @@ from proxy.edge.headers import to_client, without_range
 from proxy.edge.images import source_of
 from proxy.edge.managing import may_manage
 from proxy.errors import Forbidden
-from upstream.errors import UpstreamError
+from upstream.errors import Unavailable, UpstreamError
 from upstream.registry.glance import Bearer, Operation
 from upstream.types import Image, Status
 
@@ -29,16 +29,23 @@ log = structlog.get_logger(__name__)
 
 _BEYOND = "bytes=9223372036854775807-"
 _YES = frozenset({200, 206, 416})
+_NO = frozenset({400, 401, 403, 404})
 _OF_THE_ANSWER = ("vary", "x-openstack-request-id")  # which are right for the download too, as those of CORS are
 
 
 async def download(call: EdgeCall) -> web.StreamResponse:
     """As Glance answers it, but for where the bytes come from."""
+    if call.request.body_exists:
+        return await forward_data(call)  # which Glance refuses
     answer, image = await _asked(call)
-    if answer.status not in _YES:
+    if isinstance(answer, Kept) and answer.status in _NO:
         return answer.response(call.request)
     if image is None or image.status not in {Status.ACTIVE, Status.DEACTIVATED} or not image.size_bytes:
         return await forward_data(call)  # nothing that has bytes which stay as they are
+    if isinstance(answer, Unavailable):
+        raise answer
+    if answer.status not in _YES:
+        return answer.response(call.request)
     bearer = call.bearer()
     part = asked_part(call.request, image)
     may_fill = not (says_no_store(call.request) and await may_manage(call))
@@ -49,8 +56,8 @@ async def download(call: EdgeCall) -> web.StreamResponse:
         )
 
 
-async def _asked(call: EdgeCall) -> tuple[Kept, Image | None]:
-    """Glance's answer to whether, and what it says of the image; both at once. Raises Unavailable."""
+async def _asked(call: EdgeCall) -> tuple[Kept | Unavailable, Image | None]:
+    """Glance's answer to whether, and what it says of the image; both at once. Raises BadRequest."""
     try:
         async with asyncio.TaskGroup() as group:
             answer = group.create_task(_permission(call))
@@ -60,11 +67,15 @@ async def _asked(call: EdgeCall) -> tuple[Kept, Image | None]:
     return answer.result(), image.result()
 
 
-async def _permission(call: EdgeCall) -> Kept:
+async def _permission(call: EdgeCall) -> Kept | Unavailable:
+    """An error is no answer yet: Glance fails at any range of an image that has no size."""
     headers = without_range(call.headers())
     headers["Range"] = _BEYOND
-    async with call.services.glance.ask(Operation.AUTHORIZE, "GET", call.target, headers) as answer:
-        return await kept(call, answer) if answer.status not in {200, 206} else _head(call, answer)
+    try:
+        async with call.services.glance.ask(Operation.AUTHORIZE, "GET", call.target, headers) as answer:
+            return await kept(call, answer) if answer.status not in {200, 206} else _head(call, answer)
+    except Unavailable as error:
+        return error
 
 
 def _head(call: EdgeCall, answer: ClientResponse) -> Kept:

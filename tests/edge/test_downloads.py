@@ -151,6 +151,14 @@ async def test_what_has_no_lasting_bytes_is_answered_by_glance(edge: Edge, fake:
     assert (await answer_of(edge, image.id, DEMO))[2] == b"abc"
 
 
+async def test_a_request_with_a_body_is_glances_to_refuse(edge: Edge, fake: FakeGlance) -> None:
+    image = fake.add(DATA)
+    async with edge.session.get(edge.file_url(image.id), headers={"X-Auth-Token": DEMO}, data=b"x") as answer:
+        assert await answer.read() == DATA
+    assert fake.asked["authorize"] == 0
+    assert await edge.services.cache.entries() == []
+
+
 async def test_a_deleted_image_leaves_the_cache(edge: Edge, fake: FakeGlance) -> None:
     image = fake.add(DATA)
     await edge.fetch(image.id, DEMO)
