@@ -40,6 +40,8 @@ async def download(call: EdgeCall) -> web.StreamResponse:
     answer, image = await _asked(call)
     if isinstance(answer, Kept) and answer.status in _NO:
         return answer.response(call.request)
+    if isinstance(answer, Unavailable) and image is None:
+        raise answer
     if image is None or image.status not in {Status.ACTIVE, Status.DEACTIVATED} or not image.size_bytes:
         return await forward_data(call)  # nothing that has bytes which stay as they are
     if isinstance(answer, Unavailable):
