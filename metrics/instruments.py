@@ -173,12 +173,7 @@ class Instruments:
             ["operation", "error"],
             registry=registry,
         )
-        self.loop_lag_seconds = Histogram(
-            "glint_loop_lag_seconds",
-            "How late the event loop woke from a short sleep.",
-            buckets=_LATENCY_S,
-            registry=registry,
-        )
+        self.loop_lag_seconds = _loop_lag(registry)
 
     def count_request(self, method: str, route: str, status: int, took_s: float) -> None:
         """One request that was answered. Finding the series by their labels costs more than counting."""
@@ -189,6 +184,43 @@ class Instruments:
             self._answered[labels] = found
         found[0].inc()
         found[1].observe(took_s)
+
+
+class RegistryInstruments:
+    """What a process of the registry service counts."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "glint_registry_requests",
+            "Requests to the registry service that bore a good signature, by operation and result: ok, or the error.",
+            ["operation", "result"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "glint_registry_request_seconds",
+            "Time of the registry service's answers by operation.",
+            ["operation"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "glint_registry_refusals",
+            "Requests that the registry service did not carry out, by reason: unsigned, malformed, signature, body, "
+            "clock, replayed, or audience (meant for another process, and sent again to this one).",
+            ["reason"],
+            registry=registry,
+        )
+        self.loop_lag_seconds = _loop_lag(registry)
+
+
+def _loop_lag(registry: CollectorRegistry) -> Histogram:
+    return Histogram(
+        "glint_loop_lag_seconds",
+        "How late the event loop woke from a short sleep.",
+        buckets=_LATENCY_S,
+        registry=registry,
+    )
 
 
 class Supervision:

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from metrics.instruments import Instruments
+from metrics.instruments import Instruments, RegistryInstruments
 
 _SLEEP_S = 0.025  # often enough for a p99 of half a minute
 
 
-async def watch_loop_lag(instruments: Instruments) -> None:
+async def watch_loop_lag(instruments: Instruments | RegistryInstruments) -> None:
     """Runs until it is cancelled."""
     loop = asyncio.get_running_loop()
     while True:

@@ -11,7 +11,7 @@ import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from proxy.cli_config import config_app
-from proxy.cli_options import ConfigFile, Overrides, fail, load_or_exit
+from proxy.cli_options import ConfigFile, Overrides, fail, load_or_exit, serve_or_exit
 from proxy.cli_registry import registry_app
 
 app = typer.Typer(
@@ -59,16 +59,7 @@ def main() -> None:
 @app.command()
 def serve(config: ConfigFile = None, overrides: Overrides = None) -> None:
     """Serve the Images API until SIGTERM."""
-    from proxy.commands import serve as command  # noqa: PLC0415 - a second of imports that other commands do without
-    from proxy.logs import configure_logging  # noqa: PLC0415
-    from proxy.startup import STARTUP_ERRORS  # noqa: PLC0415
-
-    loaded = load_or_exit(config, overrides)
-    configure_logging(loaded.logging)
-    try:
-        command.run(loaded)
-    except STARTUP_ERRORS as error:
-        fail(str(error))
+    serve_or_exit("api", config, overrides)
 
 
 @app.command()

@@ -35,6 +35,21 @@ def load_or_exit(config: Path | None, overrides: list[str] | None) -> Config:
         tell(error.problems)
 
 
+def serve_or_exit(front: str, config: Path | None, overrides: list[str] | None) -> None:
+    """Until SIGTERM; what keeps it from starting is one line on standard error, and exit status 1."""
+    from proxy.commands import serve as command  # noqa: PLC0415 - a second of imports that other commands do without
+    from proxy.fronts import FRONTS  # noqa: PLC0415
+    from proxy.logs import configure_logging  # noqa: PLC0415
+    from proxy.startup import STARTUP_ERRORS  # noqa: PLC0415
+
+    loaded = load_or_exit(config, overrides)
+    configure_logging(loaded.logging)
+    try:
+        command.run(FRONTS[front], loaded)
+    except STARTUP_ERRORS as error:
+        fail(str(error))
+
+
 def fail(message: str) -> NoReturn:
     """One line on standard error, exit status 1."""
     typer.echo(f"glint: {message}", err=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from proxy.cli_database import database_app
-from proxy.cli_options import ConfigFile, Overrides, fail, load_or_exit
+from proxy.cli_options import ConfigFile, Overrides, fail, load_or_exit, serve_or_exit
 
 registry_app = typer.Typer(no_args_is_help=True, help="Make the database of image metadata, and work on it.")
 metadefs_app = typer.Typer(
@@ -16,6 +16,15 @@ metadefs_app = typer.Typer(
 )
 registry_app.add_typer(database_app)
 registry_app.add_typer(metadefs_app, name="metadefs")
+
+
+@registry_app.command("serve")
+def serve(config: ConfigFile = None, overrides: Overrides = None) -> None:
+    """Serve the database of registry.url to other Glints until SIGTERM; they have registry.kind remote.
+
+    Listens on registry.service, and answers those who have one of registry.remote.key.
+    """
+    serve_or_exit("registry", config, overrides)
 
 
 @metadefs_app.command("load")

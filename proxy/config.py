@@ -1,7 +1,6 @@
 """config.yaml, environment and --set into one frozen `Config`; every problem at once, each with its path."""
 
 import difflib
-import ipaddress
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -14,6 +13,7 @@ from cache import CacheConfig, TokenCacheConfig
 from metrics import MetricsConfig
 from proxy.api.config import ApiConfig
 from proxy.api.cors import CorsConfig
+from upstream.http import is_loopback
 from upstream.identity import AuthConfig
 from upstream.registry import RegistryConfig
 from upstream.stores import StoresConfig
@@ -114,7 +114,7 @@ def _asks_twice(auth: AuthConfig, registry: RegistryConfig) -> str | None:
 
 def _open_to_all(auth: AuthConfig, server: ServerConfig, registry: RegistryConfig) -> str | None:
     """With registry.kind glance nothing is open here that is not open there."""
-    if auth.kind != "none" or registry.kind == "glance" or _is_loopback(server.host):
+    if auth.kind != "none" or registry.kind == "glance" or is_loopback(server.host):
         return None
     return (
         "auth.kind: with none everyone is admin, so server.host must be a loopback address, got "
@@ -312,12 +312,3 @@ def _anchored(model: _Model, base: Path) -> _Model:
     if isinstance(model, RegistryConfig) and model.url.startswith("sqlite:///"):
         changed["url"] = f"sqlite:///{base / model.url.removeprefix('sqlite:///')}"
     return model.model_copy(update=changed)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -6,18 +6,46 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-
-from proxy.config import ServerConfig
 
 CLEANUP_S = 10.0  # for what requests that were cut have to undo
 _BACKLOG = 4096
 _UPLOAD_BUFFER_BYTES = 1024 * 1024
 _KEEPALIVE_S = 75.0  # also for the first head of a connection, however slowly it comes
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+class Tls(Protocol):
+    """Both or neither."""
+
+    @property
+    def certificate(self) -> Path | None: ...
+
+    @property
+    def key(self) -> Path | None: ...
+
+
+class Listening(Protocol):
+    """What a section of the configuration says of a server."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def workers(self) -> int: ...
+
+    @property
+    def drain_s(self) -> float: ...
+
+    @property
+    def tls(self) -> Tls: ...
 
 
 class CannotListen(Exception):
@@ -138,10 +166,10 @@ class _Requests:
                 task.cancel()
 
 
-def tls_context(config: ServerConfig) -> ssl.SSLContext | None:
+def tls_context(tls: Tls) -> ssl.SSLContext | None:
     """Raises OSError."""
-    if config.tls.certificate is None:
+    if tls.certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(config.tls.certificate, config.tls.key)
+    context.load_cert_chain(tls.certificate, tls.key)
     return context

@@ -206,7 +206,11 @@ class Glint(Server):
         }
 
     def _command(self) -> Sequence[str | Path]:
-        return self.command("serve", "--config", self.config_path)
+        return self.command(*self._arguments)
+
+    @property
+    def _arguments(self) -> Sequence[str | Path]:
+        return ("serve", "--config", self.config_path)
 
     @property
     def _is_preloaded(self) -> bool:
@@ -219,8 +223,7 @@ class Glint(Server):
     def _guarded(self, environment: Mapping[str, str], log: IO[bytes]) -> Guard:
         if not self._is_preloaded:
             return super()._guarded(environment, log)
-        arguments = ("serve", "--config", self.config_path)
-        return driver().start(arguments, environment, self.directory, out=log, err=log, grace_s=self._stop_s)
+        return driver().start(self._arguments, environment, self.directory, out=log, err=log, grace_s=self._stop_s)
 
     def _answers(self) -> bool:
         return _exchange(self.port, "GET", "/healthcheck", None, {}, 5).status in {200, 503}

@@ -12,6 +12,7 @@ import aiohttp
 from cache import Digest
 from proxy.commands.serve import listening
 from proxy.config import Config
+from proxy.fronts import API, opened_api
 from proxy.services import Services, open_services
 from tests.content import Content
 from tests.tables import sqlite_url
@@ -93,7 +94,7 @@ def config_for(folder: Path, changes: Mapping[str, Any] | None = None) -> Config
 @asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[Served]:
     """Started before and drained after the test's body, in its task."""
-    async with open_services(config) as services, listening(services) as (host, port):
+    async with open_services(config) as services, listening(API, config, opened_api(services)) as (host, port):
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         scheme = "https" if config.server.tls.certificate else "http"
         async with aiohttp.ClientSession(connector=connector) as session:

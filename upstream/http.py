@@ -17,6 +17,14 @@ _NAT64 = ip_network("64:ff9b::/96")
 _LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 
 
+def is_loopback(host: str) -> bool:
+    """Whether nobody else than this machine is there. A name other than localhost may mean anything."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class AddressGuard:
     """Which hosts and addresses may be connected to. Names are checked as written, addresses as resolved."""
 

@@ -103,8 +103,15 @@ def _plain(value: Any) -> Any:
 
 
 def _files(config: Config) -> list[tuple[str, Path]]:
-    named = {"server.tls.certificate": config.server.tls.certificate, "server.tls.key": config.server.tls.key}
-    named["registry.glance.ca_file"] = config.registry.glance.ca_file
+    service_tls = config.registry.service.tls
+    named = {
+        "server.tls.certificate": config.server.tls.certificate,
+        "server.tls.key": config.server.tls.key,
+        "registry.glance.ca_file": config.registry.glance.ca_file,
+        "registry.remote.ca_file": config.registry.remote.ca_file,
+        "registry.service.tls.certificate": service_tls.certificate,
+        "registry.service.tls.key": service_tls.key,
+    }
     for store, backend in config.stores.backends.items():
         if isinstance(backend, HttpStoreConfig):
             named[f"stores.backends.{store}.ca_file"] = backend.ca_file

@@ -1,6 +1,6 @@
 """A worker: `python -P -m proxy.workers DESCRIPTOR`, started by the supervisor only.
 
-It answers requests as a Glint with one process does, on sockets that it inherits. It never takes a second signal for
+It answers requests as a process that is alone does, on sockets that it inherits. It never takes a second signal for
 more than the first: the supervisor passes on what the whole process group may have got already.
 """
 
@@ -15,7 +15,7 @@ import structlog
 import uvloop
 
 from metrics import count_into
-from proxy.composition import app_for, open_for
+from proxy.fronts import FRONTS
 from proxy.listening import serving, tls_context
 from proxy.logs import configure_logging
 from proxy.startup import STARTUP_ERRORS, cause_of
@@ -57,17 +57,19 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._control.settimeout(0)
         asyncio.get_running_loop().add_reader(self._control, self._on_supervisor_gone)
-        config = self._assignment.config
+        config, front = self._assignment.config, FRONTS[self._assignment.front]
+        server = front.listening(config)
         listeners = [socket.socket(fileno=fd) for fd in self._assignment.listeners]
-        async with open_for(config) as services:
-            app, tls = app_for(services), tls_context(config.server)
-            async with serving(app, listeners, drain_s=config.server.drain_s, tls=tls):
-                self._control.sendall(READY)
-                self.is_ready = True
-                await self._stopping.wait()
-                if not self._is_orphan:  # whose port another Glint waits for
-                    await services.departure.announce(config.server.drain_notice_s)
-                services.begin_drain()
+        async with (
+            front.open(config) as opened,
+            serving(opened.app, listeners, drain_s=server.drain_s, tls=tls_context(server.tls)),
+        ):
+            self._control.sendall(READY)
+            self.is_ready = True
+            await self._stopping.wait()
+            if not self._is_orphan:  # whose port another Glint waits for
+                await opened.give_notice()
+            opened.begin_drain()
 
     def _on_supervisor_gone(self) -> None:
         """Nothing is ever sent to a worker: what can be read is the end."""

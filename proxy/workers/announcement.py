@@ -3,17 +3,17 @@
 import structlog
 
 from proxy.config import Config
+from proxy.fronts import Front
 
 log = structlog.get_logger(__name__)
 
 
-def announce(config: Config, host: str, port: int, workers: int = 1) -> None:
-    if config.auth.kind == "none" and config.registry.kind != "glance":
-        log.warning("auth.none", reason="everyone who reaches this address is admin; set auth.kind for production")
-    scheme = "https" if config.server.tls.certificate else "http"
+def announce(front: Front, config: Config, host: str, port: int, workers: int = 1) -> None:
+    front.warn(config)
+    scheme = "https" if front.listening(config).tls.certificate else "http"
     log.info(
         "server.listening",
         url=f"{scheme}://{host}:{port}",
-        metrics_port=config.metrics.port,
+        metrics_port=front.metrics(config).port,
         workers=workers,
     )

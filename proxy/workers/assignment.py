@@ -24,6 +24,7 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     listeners: tuple[int, ...]
     numbers_folder: Path
     config: Config
+    front: str = "api"  # of FRONTS, what to serve
 
     @contextmanager
     def sealed(self) -> Iterator[int]:

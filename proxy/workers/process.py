@@ -31,7 +31,9 @@ class WorkerProcess:
     traceback. Raises OSError if the system has no room for a process.
     """
 
-    def __init__(self, worker: int, config: Config, listeners: Sequence[socket.socket], numbers_folder: Path) -> None:
+    def __init__(
+        self, worker: int, front: str, config: Config, listeners: Sequence[socket.socket], numbers_folder: Path
+    ) -> None:
         self._control, theirs = socket.socketpair()
         assignment = Assignment(
             worker=worker,
@@ -39,6 +41,7 @@ class WorkerProcess:
             listeners=tuple(listener.fileno() for listener in listeners),
             numbers_folder=numbers_folder,
             config=config,
+            front=front,
         )
         try:
             with theirs, assignment.sealed() as fd:

@@ -3,7 +3,8 @@
 import os
 import random
 
-from proxy.config import Config, ServerConfig
+from proxy.config import Config
+from proxy.listening import Listening
 
 _WORKERS_MAX = 128
 YOUNG_S = 10.0
@@ -11,8 +12,8 @@ _FIRST_DELAY_S = 0.2
 _DELAY_MAX_S = 5.0
 
 
-def workers_of(config: ServerConfig) -> int:
-    """`server.workers`, or one per core that this process may use."""
+def workers_of(config: Listening) -> int:
+    """Its `workers`, or one per core that this process may use."""
     return config.workers or min(len(os.sched_getaffinity(0)), _WORKERS_MAX)
 
 

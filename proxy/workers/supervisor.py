@@ -16,6 +16,7 @@ import structlog
 
 from metrics import Supervision, build_metrics_app, forget_what_was_in_flight, numbers_folder, sum_of_workers
 from proxy.config import Config
+from proxy.fronts import Front
 from proxy.listening import CLEANUP_S, address_of, bind, serving
 from proxy.startup import WorkerFailed
 from proxy.workers.announcement import announce
@@ -108,34 +109,39 @@ class Place:
                 await self._closing.wait()
 
 
-async def supervise(config: Config, workers: int) -> None:
+async def supervise(front: Front, config: Config, workers: int) -> None:
     """Serve with so many processes until SIGTERM or SIGINT; a second one ends them all at once.
 
     Raises CannotListen, and WorkerFailed if one cannot start; nothing of it runs then.
     """
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(numbers_folder())
-        metrics_listeners = await bind(config.metrics.host, config.metrics.port, "metrics")
+        metrics, server = front.metrics(config), front.listening(config)
+        metrics_listeners = await bind(metrics.host, metrics.port, front.metrics_section)
         registry = sum_of_workers(folder)
         numbers = Supervision(registry)
         places: list[Place] = []
         metrics_app = build_metrics_app(registry, lambda: any(place.is_serving for place in places))
         await stack.enter_async_context(serving(metrics_app, metrics_listeners, drain_s=0))
-        listeners = await bind(config.server.host, config.server.port, "server")
+        listeners = await bind(server.host, server.port, front.section)
         for listener in listeners:
             stack.callback(listener.close)
-        start = partial(WorkerProcess, config=share_of(config, workers), listeners=listeners, numbers_folder=folder)
+        share = share_of(config, workers)
+        start = partial(WorkerProcess, front=front.name, config=share, listeners=listeners, numbers_folder=folder)
         clear = partial(forget_what_was_in_flight, folder)
         places += [Place(worker, start, clear, numbers) for worker in range(workers)]
-        ended_by = await _run(config, places, listeners)
+        ended_by = await _run(front, config, places, listeners)
     if ended_by:
         signal.signal(ended_by, signal.SIG_DFL)
         signal.raise_signal(ended_by)
     log.info("server.stopped")
 
 
-async def _run(config: Config, places: Sequence[Place], listeners: Sequence[socket.socket]) -> signal.Signals | None:
+async def _run(
+    front: Front, config: Config, places: Sequence[Place], listeners: Sequence[socket.socket]
+) -> signal.Signals | None:
     """Until a signal, and then until all workers have ended. The second signal, if there was one."""
+    drain_s, notice_s = front.listening(config).drain_s, front.notice_s(config)
     stopping = asyncio.Event()
     second: list[signal.Signals] = []
 
@@ -151,16 +157,15 @@ async def _run(config: Config, places: Sequence[Place], listeners: Sequence[sock
     try:
         async with asyncio.TaskGroup() as tasks:
             keepers = [tasks.create_task(place.keep_filled()) for place in places]
-            announcing = tasks.create_task(_announce(config, places, *address_of(listeners)))
+            announcing = tasks.create_task(_announce(front, config, places, *address_of(listeners)))
             await stopping.wait()
             announcing.cancel()
-            log.info("server.draining", notice_s=config.server.drain_notice_s, drain_s=config.server.drain_s)
+            log.info("server.draining", notice_s=notice_s, drain_s=drain_s)
             for listener in listeners:
                 listener.close()
             for place in places:
                 place.close()
-            drained_s = config.server.drain_notice_s + config.server.drain_s + CLEANUP_S
-            await asyncio.wait(keepers, timeout=drained_s + _CLOSING_S)
+            await asyncio.wait(keepers, timeout=notice_s + drain_s + CLEANUP_S + _CLOSING_S)
             for place in places:
                 place.kill()
     except* WorkerFailed as failures:
@@ -168,7 +173,7 @@ async def _run(config: Config, places: Sequence[Place], listeners: Sequence[sock
     return second[0] if second else None
 
 
-async def _announce(config: Config, places: Sequence[Place], host: str, port: int) -> None:
+async def _announce(front: Front, config: Config, places: Sequence[Place], host: str, port: int) -> None:
     for place in places:
         await place.filled.wait()
-    announce(config, host, port, len(places))
+    announce(front, config, host, port, len(places))

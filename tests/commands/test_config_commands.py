@@ -49,7 +49,7 @@ def test_files_that_are_missing_and_kinds_that_are_not_there_are_told(tmp_path: 
         f"glint: stores.backends.web.ca_file: {tmp_path}/ca.pem cannot be read: No such file or directory",
     ]
     assert told[3].startswith(f"glint: api.policy_file: {tmp_path}/policy.yaml: ")
-    assert told[4].startswith("glint: registry.kind: this Glint cannot open 'remote'")
+    assert told[4].startswith("glint: registry.remote.url: kind remote needs it")
 
 
 def test_every_file_of_the_api_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_show_masks_every_secret() -> None:
         "GLINT_AUTH__KEYSTONE__PASSWORD": "hunter2",
         "GLINT_TOKEN_CACHE__SECRET_KEY": "hunter2",
         "GLINT_REGISTRY__URL": "postgresql://glint:hunter2@db.example.org/glance",
-        "GLINT_REGISTRY__REMOTE__KEY": "hunter2",
+        "GLINT_REGISTRY__REMOTE__KEY": "hunter2" * 5,
         "GLINT_NOTIFICATIONS__URL": "amqp://glint:hunter2@mq.example.org//",
     }
     result = glint("config", "show", **secrets)
@@ -114,6 +114,7 @@ def test_show_masks_every_secret() -> None:
     document = yaml.safe_load(result.stdout)
     assert document["auth"]["keystone"]["password"] == "***"
     assert document["registry"]["url"] == "postgresql://glint:***@db.example.org/glance"
+    assert document["registry"]["remote"]["key"] == ["***"]
     assert document["notifications"]["url"] == "amqp://glint:***@mq.example.org//"
 
 

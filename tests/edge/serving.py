@@ -12,6 +12,7 @@ import aiohttp
 from proxy.commands.serve import listening
 from proxy.config import Config
 from proxy.edge import EdgeServices, open_edge
+from proxy.fronts import API, opened_api
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def config_for(folder: Path, glance_url: str, changes: Mapping[str, Any] | None 
 @asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[Edge]:
     """Started before and drained after the test's body, in its task."""
-    async with open_edge(config) as services, listening(services) as (host, port):
+    async with open_edge(config) as services, listening(API, config, opened_api(services)) as (host, port):
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(connector=connector) as session:
             yield Edge(f"http://{host}:{port}", services, session)

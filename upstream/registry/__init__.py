@@ -47,6 +47,7 @@ from upstream.registry.metadefs import (
     ResourceTypes,
     TagQuery,
 )
+from upstream.registry.service import open_service
 
 __all__ = [
     "DEFAULT_OWNER",
@@ -90,4 +91,5 @@ __all__ = [
     "Tasks",
     "Usage",
     "open_registry",
+    "open_service",
 ]

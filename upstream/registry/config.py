@@ -1,7 +1,7 @@
 """The `registry:` section of config.yaml."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -16,6 +16,11 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+from yarl import URL
+
+from metrics import MetricsConfig
+
+KEY_LENGTH_MIN = 32
 
 
 class RegistryMisconfigured(ValueError):
@@ -23,12 +28,46 @@ class RegistryMisconfigured(ValueError):
 
 
 class RemoteRegistryConfig(BaseModel):
-    """`registry.remote`: another Glint's `registry serve`."""
+    """`registry.remote`: another Glint's `registry serve`, and what both sides prove themselves by.
+
+    `key` is one or several: the first signs, the service takes all. Empty stands for null.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = None
-    key: SecretStr | None = None
+    key: tuple[SecretStr, ...] = ()
+    ca_file: Path | None = None
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        return tuple(each.get_secret_value().encode() for each in self.key)
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parsed = URL(url)
+            is_good = parsed.scheme in {"http", "https"} and parsed == parsed.origin().with_path("/")
+        except ValueError:
+            is_good = False
+        if not is_good:
+            raise ValueError("expected a scheme, a host and a port, such as http://10.0.0.5:9191")
+        return url
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _one_or_several(cls, key: Any) -> Any:
+        keys = () if key is None else key if isinstance(key, list | tuple) else (key,)
+        texts = [each.get_secret_value() if isinstance(each, SecretStr) else each for each in keys]
+        if not all(isinstance(each, str) and len(each) >= KEY_LENGTH_MIN for each in texts):
+            raise ValueError(
+                f"expected a text of at least {KEY_LENGTH_MIN} characters, such as `openssl rand -hex 32` makes, "
+                "or a list of them"
+            )
+        return tuple(texts)
 
 
 class GlanceRegistryConfig(BaseModel):
@@ -59,13 +98,32 @@ class GlanceRegistryConfig(BaseModel):
         return url.rstrip("/")
 
 
+class ServiceTlsConfig(BaseModel):
+    """`registry.service.tls`: both files or neither."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("expected both certificate and key, or neither")
+        return self
+
+
 class RegistryServiceConfig(BaseModel):
-    """`registry.service`: where `registry serve` listens."""
+    """`registry.service`: where and how `registry serve` listens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
     port: int = Field(default=9191, ge=0, le=65535)
+    workers: int = Field(default=1, ge=0, le=128)  # 0: one per core
+    tls: ServiceTlsConfig = ServiceTlsConfig()
+    drain_s: float = Field(default=30.0, ge=0)
+    metrics: MetricsConfig = MetricsConfig(port=9193)
 
 
 class RegistryConfig(BaseModel):

@@ -3,11 +3,15 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
+from upstream.registry import remote
 from upstream.registry.base import Registry
 from upstream.registry.config import RegistryConfig, RegistryMisconfigured
 from upstream.registry.sql import registry as sql
 
-KINDS: Mapping[str, Callable[[RegistryConfig], AbstractAsyncContextManager[Registry]]] = {"sql": sql.open_registry}
+KINDS: Mapping[str, Callable[[RegistryConfig], AbstractAsyncContextManager[Registry]]] = {
+    "sql": sql.open_registry,
+    "remote": remote.open_registry,
+}
 
 
 def open_registry(config: RegistryConfig) -> AbstractAsyncContextManager[Registry]:

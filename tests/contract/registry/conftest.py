@@ -1,7 +1,9 @@
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.contract.registry.places import PLACES, Place
 from tests.contract.registry.world import KINDS, Servers, World
@@ -14,6 +16,15 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     started = Servers(tmp_path_factory.mktemp("sql"))
     yield started
     started.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_warnings() -> Iterator[None]:
+    """A served registry logs each request, and writing that takes longer than to answer it."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(params=sorted(KINDS))

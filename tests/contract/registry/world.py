@@ -1,8 +1,9 @@
 """The registries under test, and what a test must do behind their back: one line in `KINDS` is one more kind."""
 
 import asyncio
+import ssl
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,13 @@ from uuid import uuid4
 
 from sqlalchemy import event
 
+from metrics import RegistryInstruments
+from proxy.listening import address_of, bind, serving
 from tests.peers import MariaDB, PostgreSQL
 from tests.tables import sqlite_url
 from upstream.registry import Registry, RegistryConfig
+from upstream.registry import open_registry as open_any
+from upstream.registry.service import build_service
 from upstream.registry.sql import SqlRegistry, open_registry
 from upstream.registry.sql.rows import now
 from upstream.registry.sql.tables import (
@@ -33,16 +38,16 @@ class Servers:
     """Those that a run of tests shares, each started when first wanted."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._stack = ExitStack()
 
     @cached_property
     def postgresql(self) -> PostgreSQL:
-        return self._stack.enter_context(PostgreSQL(self._folder / "postgresql"))
+        return self._stack.enter_context(PostgreSQL(self.folder / "postgresql"))
 
     @cached_property
     def mariadb(self) -> MariaDB:
-        return self._stack.enter_context(MariaDB(self._folder / "mariadb", database="glance", charset="utf8mb3"))
+        return self._stack.enter_context(MariaDB(self.folder / "mariadb", database="glance", charset="utf8mb3"))
 
     def close(self) -> None:
         self._stack.close()
@@ -52,6 +57,7 @@ ADMIN = Context(user_id="root", project_id="admin", roles=frozenset({"admin"}), 
 OWNER = Context(user_id="anna", project_id="owner", roles=frozenset({"member"}))
 OTHER = Context(user_id="bert", project_id="other", roles=frozenset({"member"}))
 NOBODY = Context()
+KEY = "0123456789abcdef0123456789abcdef"
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -72,13 +78,15 @@ def new_image(**fields: Any) -> Image:
 class World:
     """A registry, and the database behind it.
 
-    `tick` is what its columns tell two times apart by, `letters` what its order of texts makes of one.
+    `tick` is what its columns tell two times apart by, `letters` what its order of texts makes of one, `together` how
+    many statements 64 readers who come together may cost: fewer than they are, where connections let them in by and by.
     """
 
     registry: Registry
     sql: SqlRegistry
     tick: timedelta = timedelta(microseconds=1)
     letters: Callable[[str], str] = str
+    together: int = 4
 
     async def later(self) -> None:
         """Wait until a time that is written is another one than before."""
@@ -138,6 +146,31 @@ async def sqlite(folder: Path, servers: Servers) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
+async def remote(folder: Path, servers: Servers) -> AsyncIterator[World]:
+    """SQLite, served by `glint registry serve`'s application on a socket."""
+    url = f"sqlite:///{servers.folder}/served.db"
+    async with emptied(url) as behind, service_of(behind) as config, open_any(config) as registry:
+        yield World(registry, behind, together=63)
+
+
+@asynccontextmanager
+async def service_of(
+    registry: Registry, *, keys: Sequence[str] = (KEY,), tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RegistryConfig]:
+    """Serve it, and how to reach it."""
+    app = build_service(registry, [key.encode() for key in keys], RegistryInstruments())
+    listeners = await bind("127.0.0.1", 0, "registry.service")
+    host, port = address_of(listeners)
+    async with serving(app, listeners, drain_s=5, tls=tls):
+        yield reached_at(f"{'https' if tls else 'http'}://{host}:{port}", key=keys[0])
+
+
+def reached_at(url: str, *, key: str | Sequence[str] = KEY, ca_file: str | None = None) -> RegistryConfig:
+    remote = {"url": url, "key": key, "ca_file": ca_file}
+    return RegistryConfig.model_validate({"kind": "remote", "remote": remote})
+
+
+@asynccontextmanager
 async def postgresql(folder: Path, servers: Servers) -> AsyncIterator[World]:
     async with emptied(servers.postgresql.url) as registry:
         yield World(registry, registry)
@@ -164,6 +197,7 @@ async def emptied(url: str) -> AsyncIterator[SqlRegistry]:
 
 KINDS: Mapping[str, Callable[[Path, Servers], AbstractAsyncContextManager[World]]] = {
     "sqlite": sqlite,
+    "remote": remote,
     "postgresql": postgresql,
     "mariadb": mariadb,
 }

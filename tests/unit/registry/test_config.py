@@ -6,6 +6,8 @@ from pydantic import ValidationError
 from upstream.registry import RegistryConfig, RegistryMisconfigured, open_registry
 from upstream.registry.sql.urls import with_driver
 
+KEY = "0123456789abcdef0123456789abcdef"
+
 
 def test_the_embedded_database_is_the_default() -> None:
     config = RegistryConfig()
@@ -18,10 +20,37 @@ def test_an_unknown_kind_or_key_is_refused() -> None:
             RegistryConfig.model_validate(section)
 
 
-@pytest.mark.parametrize("kind", ["remote"])
-def test_a_kind_that_cannot_be_opened_says_which_can(kind: str) -> None:
-    with pytest.raises(RegistryMisconfigured, match=rf"registry\.kind: .*'{kind}'.* sql"):
-        open_registry(RegistryConfig.model_validate({"kind": kind}))
+@pytest.mark.parametrize(
+    ("remote", "told"),
+    [
+        ({}, r"registry\.remote\.url: "),
+        ({"key": KEY}, r"registry\.remote\.url: "),
+        ({"url": "http://r:9191"}, r"registry\.remote\.key: "),
+    ],
+)
+def test_a_remote_registry_needs_to_know_where_and_by_what_key(remote: dict[str, str], told: str) -> None:
+    with pytest.raises(RegistryMisconfigured, match=told):
+        open_registry(RegistryConfig.model_validate({"kind": "remote", "remote": remote}))
+
+
+@pytest.mark.parametrize("key", [KEY[:31], "", [KEY, KEY[:31]], 1234567890, [[KEY]], {"a": KEY}])
+def test_a_key_that_could_be_guessed_is_refused_without_being_told(key: object) -> None:
+    with pytest.raises(ValidationError, match="at least 32 characters") as refused:
+        RegistryConfig.model_validate({"remote": {"key": key}})
+    assert KEY[:31] not in str(refused.value.errors(include_input=False))
+
+
+def test_of_several_keys_the_first_signs() -> None:
+    config = RegistryConfig.model_validate({"remote": {"key": [KEY[::-1], KEY]}})
+    assert config.remote.keys == (KEY[::-1].encode(), KEY.encode())
+    assert RegistryConfig.model_validate({"remote": {"key": KEY}}).remote.keys == (KEY.encode(),)
+    assert RegistryConfig.model_validate({"remote": {"key": None}}).remote.keys == ()
+
+
+@pytest.mark.parametrize("url", ["r:9191", "ftp://r", "http://", "http://u:p@r", "http://r/path", "http://r/?q=1"])
+def test_an_address_of_a_registry_is_scheme_host_and_port(url: str) -> None:
+    with pytest.raises(ValidationError, match="expected a scheme, a host and a port"):
+        RegistryConfig.model_validate({"remote": {"url": url}})
 
 
 def test_the_metadata_of_a_glance_are_not_opened_as_a_registry() -> None:
@@ -39,7 +68,7 @@ def test_a_glance_needs_a_url_that_can_be_asked(glance: dict[str, str]) -> None:
 
 def test_no_secret_is_shown() -> None:
     config = RegistryConfig.model_validate(
-        {"url": "postgresql://glint:hush@db/glance", "remote": {"url": "http://r", "key": "hush"}}
+        {"url": "postgresql://glint:hush@db/glance", "remote": {"url": "http://r", "key": "hush" * 8}}
     )
     assert "hush" not in repr(config)
     assert "hush" not in config.model_dump_json()
