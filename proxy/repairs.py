@@ -52,6 +52,10 @@ class Repairs:
                 failures += 1
                 log.warning("repair.failed", repair=name, error=type(error).__name__)
                 await asyncio.sleep(slot_s(failures, random.random()))  # noqa: S311 - nothing to guess
+            except Exception as error:
+                # One that cannot succeed must not end the others.
+                log.error("repair.given_up", repair=name, exc_info=error)
+                return
             else:
                 log.info("repair.done", repair=name)
                 return

@@ -24,6 +24,7 @@ Method = Callable[P, Coroutine[Any, Any, T]]
 
 # SQLSTATE of PostgreSQL, numbers of MariaDB and MySQL. The other classes of PostgreSQL's begin with these two letters.
 _LOST_RACES = frozenset({"40001", "40P01", 1205, 1213, 1020})
+_DRIVERS = ("asyncmy.", "asyncpg.", "sqlalchemy.dialects.")
 _BAD_VALUE_CLASS = "22"
 _BAD_VALUES = frozenset({1264, 1265, 1267, 1292, 1300, 1366, 1406})
 
@@ -60,6 +61,11 @@ def translated() -> Iterator[None]:
     except OSError as error:
         # Some drivers let the socket's own errors through.
         raise Unavailable(SERVICE, type(error).__name__) from error
+    except Exception as error:
+        # While a connection is made ready for use, SQLAlchemy lets the driver's errors through: nothing was asked yet.
+        if type(error).__module__.startswith(_DRIVERS):
+            raise Unavailable(SERVICE, type(error).__name__) from error
+        raise
 
 
 def repeated(method: Method[P, T]) -> Method[P, T]:
