@@ -28,7 +28,7 @@ from proxy.remote_images import RemoteImage
 from proxy.tasks import GLINT, TaskFailed
 from proxy.tasks import Progress as TaskProgress
 from upstream.errors import Conflict, NotFound, UpstreamError
-from upstream.registry import Ceiling, ImageChanges, Lock
+from upstream.registry import STAGE_HOST, Ceiling, ImageChanges, Lock
 from upstream.stores import Stored
 from upstream.types import Context, Image, Status, Task, TaskStatus
 
@@ -73,7 +73,9 @@ class ImportJob:
     async def claim(self) -> None:
         assert self._progress is not None
         columns = {} if self._plan.copies else {"status": Status.IMPORTING}
-        changes = ImageChanges(columns=columns, set_properties=self._progress.properties())
+        changes = ImageChanges(
+            columns=columns, set_properties=self._progress.properties(), removed_properties=(STAGE_HOST,)
+        )
         before = (import_requests.STATUS_BEFORE[self._plan.name],)
         ceiling = await self._do.quotas.uploading(self._context) if before == (Status.QUEUED,) else None
         lock = Lock.take(self._task, stale=self._stale)

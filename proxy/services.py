@@ -30,6 +30,7 @@ from upstream.errors import Unauthenticated
 from upstream.glances import Glances, open_glances
 from upstream.identity import Keystone, KeystoneLimits
 from upstream.registry import Registry, open_registry
+from upstream.stage_hosts import StageHosts, open_stage_hosts
 from upstream.stores import Staging, Stores, open_staging, open_stores, open_web
 
 
@@ -60,6 +61,7 @@ class Services(Delivery):
     registry: Registry
     quotas: Quotas
     staging: Staging
+    stage_hosts: StageHosts
     importer: Importer
     tasks: TaskRunner
     location_imports: location_imports.Tools
@@ -131,6 +133,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             prewarmer=prewarmer,
             sender=sender,
             staging=staging,
+            stage_hosts=await stack.enter_async_context(open_stage_hosts()),
             importer=importer,
             tasks=tasks,
             location_imports=importing,

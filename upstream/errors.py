@@ -44,6 +44,14 @@ class Unproved(Unavailable):
     """
 
 
+class Unreachable(Unavailable):
+    """A host that a request has to go on to: there is no connection to it, or it broke before the answer."""
+
+
+class BrokenAnswer(Unavailable):
+    """A host that a request went on to was silent, or said what cannot be passed on."""
+
+
 class Duplicate(UpstreamError):
     """The name or id is taken, perhaps by a deleted row: an image id is never used twice."""
 

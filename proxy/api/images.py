@@ -11,7 +11,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from cache import CacheError
-from proxy.api import access, filters, image_fields, location_changes, patch, views
+from proxy.api import access, filters, image_fields, location_changes, patch, stage_host, views
 from proxy.api.call import Call, empty_response, json_response
 from proxy.errors import Forbidden
 from proxy.policy import image_target
@@ -120,6 +120,11 @@ async def delete(call: Call) -> web.StreamResponse:
     access.enforce(call, "delete_image", image)
     if image.protected:
         raise Forbidden(f"Image {image.id} is protected and cannot be deleted.")
+    host = stage_host.of(call, image)
+    answer = None if host is None else await stage_host.delete_image(call, host)
+    if answer is not None:
+        await _forget_cached(call, image)
+        return answer
     for location in await _all_locations(call, image):
         await delete_data(call, image, location)
     await call.services.staging.remove(image.id)

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from proxy.api import access, import_requests
+from proxy.api import access, import_requests, stage_host
 from proxy.api.call import Call, empty_response
 from proxy.api.import_requests import ImportRequest
 from proxy.errors import BadRequest, StateConflict
@@ -32,6 +32,8 @@ async def start(call: Call) -> web.StreamResponse:
         stores = import_requests.without_present(request, stores, _present(call, image))
         if not stores and request.all_stores:
             return empty_response(HTTPStatus.ACCEPTED)
+    if request.name == import_requests.GLANCE_DIRECT and (host := stage_host.of(call, image)):
+        return await stage_host.start_import(call, host, request.document)
     await _check_uri(call, request)
     job = call.services.importer.job(call.context, image, request, stores, stale=stale)
     await call.services.tasks.start(job)

@@ -6,13 +6,13 @@ from contextlib import aclosing
 import structlog
 from aiohttp import web
 
-from proxy.api import access, image_data
+from proxy.api import access, image_data, stage_host
 from proxy.api.call import Call, empty_response
 from proxy.errors import BadRequest, Gone, NoSuchResource, StateConflict, TooLarge
 from proxy.tasks import GLINT
 from proxy.uploads import pieces
 from upstream.errors import Conflict, NotFound, UpstreamError
-from upstream.registry import ImageChanges
+from upstream.registry import STAGE_HOST, ImageChanges
 from upstream.types import Image, Status
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,12 @@ async def _receive(call: Call, image: Image, expected_bytes: int | None) -> None
     limited = _limited(data, expected_bytes, call.services.config.api.image_size_cap)
     async with aclosing(limited) as chunks:
         size_bytes = await call.services.staging.write(image.id, chunks, expected_bytes)
-    staged = ImageChanges(columns={"size": size_bytes})
+    own_url = stage_host.own_url(call.services.config.server)
+    staged = ImageChanges(
+        columns={"size": size_bytes},
+        set_properties={STAGE_HOST: own_url} if own_url else {},
+        removed_properties=() if own_url else (STAGE_HOST,),
+    )
     try:
         await call.services.registry.images.update(call.context, image.id, staged, from_status=(Status.UPLOADING,))
     except (NotFound, Conflict) as error:

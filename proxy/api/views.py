@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from upstream.registry import HASH_HOST, STAGE_HOST
 from upstream.types import Image, Location, Member
 
 _REPEATABLE = frozenset({"tag", "sort", "sort_key", "sort_dir"})
-HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
+HIDDEN_PROPERTIES = frozenset({STAGE_HOST, HASH_HOST})
 
 _SECONDS = len("2026-01-01T00:00:00")
 

@@ -1,7 +1,9 @@
 """Image metadata: what there is, who may see it, where the bytes lie."""
 
 from upstream.registry.base import (
+    HASH_HOST,
     IMPORT_LOCK,
+    STAGE_HOST,
     Ceiling,
     Filter,
     ImageChanges,
@@ -51,7 +53,9 @@ from upstream.registry.service import open_service
 
 __all__ = [
     "DEFAULT_OWNER",
+    "HASH_HOST",
     "IMPORT_LOCK",
+    "STAGE_HOST",
     "Association",
     "Catalogue",
     "Ceiling",

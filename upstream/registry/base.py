@@ -99,6 +99,13 @@ IMPORT_LOCK = "os_glance_import_task"
 """The property that is the import lock: its value is the id of the task that works on the image, if there is one."""
 
 
+STAGE_HOST = "os_glance_stage_host"
+"""The property that says which host has the staged data: its URL as the host itself gives it. Glance reads it too."""
+
+HASH_HOST = "os_glance_hash_op_host"
+"""The same for the host that hashes a new location. Only Glance writes it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """What an update has to do with the import lock, in its own transaction: compare, then set.
