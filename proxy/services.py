@@ -18,6 +18,7 @@ from proxy.departure import Departure
 from proxy.import_plugins import check_programs
 from proxy.import_tools import ImportTools
 from proxy.imports import Importer
+from proxy.leftovers import Leftovers
 from proxy.policy import Policy
 from proxy.prewarm import resolve
 from proxy.property_protections import PropertyProtections
@@ -117,7 +118,14 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         await stack.enter_async_context(tasks)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())
         repairs = Repairs()
-        for watch in (policy.watch(), watch_loop_lag(instruments), importer.clean_staging(), repairs.run()):
+        leftovers = Leftovers(registry, stores)
+        for watch in (
+            policy.watch(),
+            watch_loop_lag(instruments),
+            importer.clean_staging(),
+            leftovers.watch(),
+            repairs.run(),
+        ):
             stack.callback(watchers.create_task(watch).cancel)
         yield Services(
             config=config,

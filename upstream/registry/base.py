@@ -176,9 +176,23 @@ class Tags(Protocol):
         """Raises NotFound for the image and for the tag."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbandonedLocation:
+    """One that is `pending_delete`, and nobody was heard of who deletes its data."""
+
+    image_id: str
+    location: Location
+
+
 class Locations(Protocol):
     async def settle(self, image_id: str, location_id: int, status: Status) -> None:
         """What becomes of a location that is `pending_delete`: it is deleted, or active as before. Raises NotFound."""
+
+    async def abandoned(self, before: datetime, limit: int) -> Sequence[AbandonedLocation]:
+        """Those that are `pending_delete` since then, but for images that Glance's scrubber looks after."""
+
+    async def adopt(self, image_id: str, location_id: int, before: datetime) -> None:
+        """Of all who ask, one gets it: it counts as `pending_delete` since now. Raises Conflict for the others."""
 
 
 class Usage(Protocol):

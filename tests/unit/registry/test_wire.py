@@ -158,6 +158,7 @@ def test_every_operation_is_on_the_table_and_nothing_that_writes_is_repeated() -
         "check",
         "images.get",
         "images.list",
+        "locations.abandoned",
         "members.get",
         "members.list",
         "metadefs.catalogue.export",

@@ -10,7 +10,9 @@ from upstream.registry.base import Registry
 from upstream.registry.wire.codec import Codec, Unreadable, codec
 from upstream.types import Context
 
-_READS = frozenset({"all", "check", "definitions", "export", "get", "list", "of", "of_image", "page", "stale"})
+_READS = frozenset(
+    {"abandoned", "all", "check", "definitions", "export", "get", "list", "of", "of_image", "page", "stale"}
+)
 """Methods that may be called twice for once: they change nothing that a second call would change again."""
 
 

@@ -1,0 +1,120 @@
+"""What a crash inside of DELETE /v2/stores/{store}/{image} leaves is finished by the next who looks."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from proxy.leftovers import ABANDONED_AFTER_S, Leftovers
+from proxy.tasks import GLINT
+from tests.api.client import Client
+from tests.content import Noise
+from tests.served import config_for, serving
+from upstream.errors import Conflict, Unavailable
+from upstream.registry import ImageChanges
+from upstream.registry.sql.registry import SqlRegistry
+from upstream.registry.sql.tables import image_locations
+from upstream.types import Image, Location, Status
+
+DATA = Noise(5000, seed=4).read()
+
+
+def _two_stores(folder: Path) -> Mapping[str, Any]:
+    return {"stores": {"backends": {"second": {"kind": "file", "dir": folder / "second"}}}}
+
+
+async def _crashed(client: Client, folder: Path) -> Image:
+    """An image in two stores, as a process leaves it that dies before the second store has deleted."""
+    path = await client.upload(DATA)
+    image_id = path[-36:]
+    copy = folder / "second" / image_id
+    copy.write_bytes(DATA)
+    registry = client.served.services.registry
+    image = await registry.images.get(GLINT, image_id)
+    leaving = Location(url=f"file://{copy}", metadata={"store": "second"}, status=Status.PENDING_DELETE)
+    await registry.images.update(GLINT, image_id, ImageChanges(locations=(*image.locations, leaving)))
+    await _age(registry, image_id)
+    return image
+
+
+async def _age(registry: Any, image_id: str) -> None:
+    assert isinstance(registry, SqlRegistry)
+    moment = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=ABANDONED_AFTER_S + 1)
+    async with registry.database.write() as connection:
+        rows = update(image_locations).where(image_locations.c.image_id == image_id)
+        await connection.execute(rows.values(updated_at=moment))
+
+
+async def _statuses(client: Client, image_id: str) -> list[str]:
+    registry = client.served.services.registry
+    assert isinstance(registry, SqlRegistry)
+    rows = image_locations.select().where(image_locations.c.image_id == image_id).order_by(image_locations.c.id)
+    async with registry.database.statement() as connection:
+        return [row.status for row in await connection.execute(rows)]
+
+
+async def test_the_next_start_deletes_what_a_crash_left(tmp_path: Path) -> None:
+    config = config_for(tmp_path, _two_stores(tmp_path))
+    async with serving(config) as served:
+        image = await _crashed(Client(served), tmp_path)
+    async with serving(config) as served:
+        await served.until(lambda: not (tmp_path / "second" / image.id).exists())
+        async with asyncio.timeout(10):
+            while await _statuses(Client(served), image.id) != ["active", "deleted"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert await served.fetch(image.id) == DATA
+
+
+@pytest.mark.parametrize(
+    ("error", "statuses"),
+    [(Conflict("in use"), ["active", "active"]), (Unavailable("second", "away"), ["active", "pending_delete"])],
+)
+async def test_data_that_their_store_does_not_delete_are_the_images_again_or_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, statuses: list[str]
+) -> None:
+    async with serving(config_for(tmp_path, _two_stores(tmp_path))) as served:
+        client = Client(served)
+        image = await _crashed(client, tmp_path)
+
+        async def refuse(location: Location) -> None:
+            raise error
+
+        monkeypatch.setattr(served.services.stores, "delete", refuse)
+        await Leftovers(served.services.registry, served.services.stores).sweep()
+        assert await _statuses(client, image.id) == statuses
+
+
+async def test_data_that_were_registered_anew_stay(tmp_path: Path) -> None:
+    async with serving(config_for(tmp_path, _two_stores(tmp_path))) as served:
+        client = Client(served)
+        image = await _crashed(client, tmp_path)
+        copy = tmp_path / "second" / image.id
+        again = Location(url=f"file://{copy}", metadata={"store": "second"})
+        changes = ImageChanges(locations=(*image.locations, again))
+        await served.services.registry.images.update(GLINT, image.id, changes)
+        await Leftovers(served.services.registry, served.services.stores).sweep()
+        assert await _statuses(client, image.id) == ["active", "deleted", "active"]
+        assert copy.read_bytes() == DATA
+
+
+async def test_what_lies_in_a_store_of_another_host_is_left_to_it(tmp_path: Path) -> None:
+    async with serving(config_for(tmp_path, _two_stores(tmp_path))) as served:
+        image = await _crashed(Client(served), tmp_path)
+    async with serving(config_for(tmp_path)) as served:
+        await Leftovers(served.services.registry, served.services.stores).sweep()
+        assert await _statuses(Client(served), image.id) == ["active", "pending_delete"]
+
+
+async def test_what_somebody_may_still_be_deleting_is_left_alone(tmp_path: Path) -> None:
+    async with serving(config_for(tmp_path, _two_stores(tmp_path))) as served:
+        client = Client(served)
+        image = await _crashed(client, tmp_path)
+        row = (await served.services.registry.locations.abandoned(datetime.now(UTC), 10))[0]
+        assert row.location.id is not None
+        await served.services.registry.locations.adopt(image.id, row.location.id, datetime.now(UTC))
+        await Leftovers(served.services.registry, served.services.stores).sweep()
+        assert await _statuses(client, image.id) == ["active", "pending_delete"]
