@@ -61,23 +61,26 @@ class Books:
     def settle(self) -> int:
         """Make the index agree with the folder, and say how many rows were wrong."""
         try:
-            wrong = self.index.settle(self.folder.scan(), self.folder.entry_stat)
+            wrong = self._settle()
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
             self.index.close()
             self._replace_index(error)
-            wrong = self.index.settle(self.folder.scan(), self.folder.entry_stat)
+            wrong = self._settle()
         self.index.lost_promises(self.folder.has_fill, self.folder.entry_stat)
         self.index.fit(self.policy, self._config.size_max)
         return wrong
+
+    def _settle(self) -> int:
+        return self.index.settle(self.folder.scan(), self.folder.entry_stat, self.folder.has_fill)
 
     def usage(self) -> Usage:
         if not self.index.is_current:
             self.index.close()
             self.index = Index(self.folder.index_path)
             # It was removed, or replaced by a process that did not know what this one wrote into the old one since.
-            self.index.settle(self.folder.scan(), self.folder.entry_stat)
+            self._settle()
         usage = self.index.usage()
         return Usage(
             entries=usage.entries,

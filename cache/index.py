@@ -69,17 +69,7 @@ class Index(IndexFile):
         While there is such a file, it stays: another process may have begun anew, and was promised the room already.
         """
         with self._write():
-            row = self._db.execute(
-                "SELECT key, size_bytes, digest_algorithm, digest_value FROM promises WHERE name = ?", (name,)
-            ).fetchone()
-            if row is None or has_fill(name):
-                return
-            key, size_bytes, algorithm, value = row
-            file = entry(key)
-            self._release(name)
-            if file is not None and file.size_bytes == size_bytes and self.entry(key) is None:
-                digest = Digest(algorithm, value) if algorithm and value else None
-                self._insert(key, size_bytes, digest, self._clock())
+            self._release_ended(name, has_fill, entry)
 
     def commit(self, name: str, blob: Blob, entry: Callable[[str], Found | None]) -> None:
         """Turn a promise into an entry, the most recently used one; into nothing if it has been removed again."""
@@ -153,12 +143,15 @@ class Index(IndexFile):
         (reserved,) = self._db.execute("SELECT coalesce(sum(charge_bytes), 0) FROM promises").fetchone()
         return Usage(entries=entries, committed_bytes=committed, reserved_bytes=reserved)
 
-    def settle(self, found: Iterable[Found], again: Callable[[str], Found | None]) -> int:
+    def settle(
+        self, found: Iterable[Found], again: Callable[[str], Found | None], has_fill: Callable[[str], bool]
+    ) -> int:
         """Make the index agree with the folder, and say how many rows were wrong. May run beside other processes.
 
         Files without a row are whole entries whose row a crash prevented: they are taken in as the oldest ones, by
         time of writing. Rows without a file, or of another size, go. What seems wrong is looked at `again` under the
-        write lock: another process may have published or removed it since the folder was read.
+        write lock: another process may have published or removed it since the folder was read. What was published and
+        not yet written down gives back its promise with that: no moment counts it twice.
         """
         files = {item.key: item for item in found}
         known = dict(self._db.execute("SELECT key, size_bytes FROM entries"))
@@ -168,7 +161,10 @@ class Index(IndexFile):
         wrong = 0
         for start in range(0, len(suspects), _SETTLED_AT_ONCE):
             with self._write():
-                wrong += sum(self._settle_one(key, again(key)) for key in suspects[start : start + _SETTLED_AT_ONCE])
+                for key in suspects[start : start + _SETTLED_AT_ONCE]:
+                    for (name,) in self._db.execute("SELECT name FROM promises WHERE key = ?", (key,)).fetchall():
+                        self._release_ended(name, has_fill, again)
+                    wrong += self._settle_one(key, again(key))
             time.sleep(_SETTLE_PAUSE_S)  # the lock is not fair: other processes want room, and to start
         return wrong
 
@@ -196,6 +192,20 @@ class Index(IndexFile):
 
     def _is_promised(self, name: str) -> bool:
         return self._db.execute("SELECT 1 FROM promises WHERE name = ?", (name,)).fetchone() is not None
+
+    def _release_ended(self, name: str, has_fill: Callable[[str], bool], entry: Callable[[str], Found | None]) -> None:
+        """As `release`, in a transaction of the caller's."""
+        row = self._db.execute(
+            "SELECT key, size_bytes, digest_algorithm, digest_value FROM promises WHERE name = ?", (name,)
+        ).fetchone()
+        if row is None or has_fill(name):
+            return
+        key, size_bytes, algorithm, value = row
+        file = entry(key)
+        self._release(name)
+        if file is not None and file.size_bytes == size_bytes and self.entry(key) is None:
+            digest = Digest(algorithm, value) if algorithm and value else None
+            self._insert(key, size_bytes, digest, self._clock())
 
     def _release(self, name: str) -> None:
         self._db.execute("DELETE FROM promises WHERE name = ?", (name,))

@@ -56,3 +56,13 @@ def test_an_entry_that_was_published_again_before_its_eviction_was_noted_keeps_i
     assert (index.usage().entries, index.usage().charged_bytes) == (1, CHARGE_BYTES)
     index.forget(BLOB.key, lambda _: False)
     assert (index.usage().entries, index.usage().charged_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("is_over", [True, False], ids=["published", "still filling"])
+def test_an_entry_whose_fill_died_before_it_was_noted_is_counted_once(index: Index, *, is_over: bool) -> None:
+    assert index.promise(NAME, BLOB, CHARGE_BYTES, int)
+    file = FILE if is_over else None
+    index.settle([FILE] if is_over else [], lambda _: file, lambda _: not is_over)
+    assert index.usage().entries == is_over
+    assert index.usage().charged_bytes == CHARGE_BYTES
+    assert index.is_promised(NAME) is not is_over
