@@ -10,7 +10,7 @@ from oslo_policy import policy as oslo
 
 from proxy.errors import Forbidden
 from proxy.policy_checks import Credentials, Decide, RulesBroken, Target, compile_rules
-from proxy.policy_rules import ADMIN_RULE, OPERATIONS, RULES
+from proxy.policy_rules import ADMIN_RULE, OLD_DEFAULTS, OPERATIONS, OWNERS_ALONE, RULES
 from upstream.types import Context, Image
 
 log = structlog.get_logger(__name__)
@@ -34,20 +34,25 @@ class Policy:
     Raises PolicyFileBroken.
     """
 
-    def __init__(self, policy_file: Path | None = None) -> None:
+    def __init__(
+        self, policy_file: Path | None = None, *, enforce_scope: bool = True, enforce_new_defaults: bool = True
+    ) -> None:
         self._path = policy_file
+        self._enforces_scope, self._knows_roles = enforce_scope, enforce_new_defaults
+        self._defaults = RULES if enforce_new_defaults else _with_old_defaults()
         self._seen = _signature(policy_file)
-        self._rules = _load(policy_file)
+        self._rules = _load(policy_file, self._defaults)
         self._kept: frozenset[str] = frozenset()
         self.generation = 0  # grows when the rules change; who keeps an answer keeps this beside it
 
     def allows(self, rule: str, context: Context, target: Target) -> bool:
         """Whether `context` may do what `rule` is named for to `target`, which comes from `image_target`.
 
-        As in Glance, tokens of a domain or of the system may do nothing that belongs to projects.
+        As in Glance, tokens of a domain or of the system may do nothing that belongs to projects, unless
+        `api.enforce_scope` says otherwise.
         """
         assert rule in self._rules, rule
-        if (context.system_scope or context.domain_id) and rule in OPERATIONS:
+        if (context.system_scope or context.domain_id) and rule in OPERATIONS and self._enforces_scope:
             return False
         return self._rules[rule](target, _credentials(context))
 
@@ -55,6 +60,21 @@ class Policy:
         """Raises Forbidden if the policy does not allow it."""
         if not self.allows(rule, context, target):
             raise Forbidden(f"You are not authorized to complete {rule} action.")
+
+    def enforce_ownership(self, rule: str, context: Context, image: Image) -> None:
+        """What the old defaults leave to the code: with them, only its owner changes an image. Raises Forbidden."""
+        if self._knows_roles or context.is_admin:
+            return
+        is_owner = image.owner is not None and image.owner == context.project_id
+        if rule in OWNERS_ALONE and not is_owner:
+            raise Forbidden(OWNERS_ALONE[rule])
+        if rule == "modify_member" and image.owner == context.project_id:
+            raise Forbidden("You are not permitted to modify 'status' on this image member.")
+
+    def enforce_own_project(self, context: Context, owner: str | None) -> None:
+        """The same for an image that is to be created. Raises Forbidden."""
+        if not self._knows_roles and not context.is_admin and owner != context.project_id:
+            raise Forbidden(f"You are not permitted to create images owned by '{owner}'.")
 
     def keep(self, names: Collection[str]) -> Sequence[str]:
         """Let no later policy file do without these rules. Returns those that there are none of now."""
@@ -81,7 +101,7 @@ class Policy:
                 continue
             self._seen = signature
             try:
-                rules = await asyncio.to_thread(_load, self._path, self._kept)
+                rules = await asyncio.to_thread(_load, self._path, self._defaults, self._kept)
             except PolicyFileBroken as error:
                 log.error("policy.broken", path=str(self._path), problems=error.problems)
                 continue
@@ -168,10 +188,15 @@ def _signature(path: Path | None) -> _Signature | None:
     return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def _load(path: Path | None, kept: frozenset[str] = frozenset()) -> Mapping[str, Decide]:
+def _with_old_defaults() -> Mapping[str, str]:
+    """Either is enough. Source: oslo_policy/policy.py, Enforcer._handle_deprecated_rule."""
+    return {**RULES, **{name: f"({RULES[name]}) or {old}" for name, old in OLD_DEFAULTS.items()}}
+
+
+def _load(path: Path | None, defaults: Mapping[str, str], kept: frozenset[str] = frozenset()) -> Mapping[str, Decide]:
     """The defaults, and what the file says in their place or beside them; all of `kept`. Raises PolicyFileBroken."""
     if path is None:
-        return compile_rules(RULES)
+        return compile_rules(defaults)
     try:
         with path.open("rb") as file:
             data = file.read(_FILE_MAX_BYTES + 1)
@@ -190,11 +215,11 @@ def _load(path: Path | None, kept: frozenset[str] = frozenset()) -> Mapping[str,
         for name, text in written.items()
         if not isinstance(name, str) or not isinstance(text, str)
     ]
-    problems += [f"{name}: a property protection needs this rule" for name in sorted(kept - {*RULES, *written})]
+    problems += [f"{name}: a property protection needs this rule" for name in sorted(kept - {*defaults, *written})]
     if problems:
         raise PolicyFileBroken(path, problems)
     try:
-        return compile_rules({**RULES, **written})
+        return compile_rules({**defaults, **written})
     except RulesBroken as error:
         raise PolicyFileBroken(path, error.problems) from error
     except RecursionError as error:

@@ -107,3 +107,66 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
 )
 
 RULES: Mapping[str, str] = MappingProxyType({**BASE, **OPERATIONS})
+
+_METADEF_DEFAULT = "rule:metadef_default"
+_CACHE_MANAGER = "rule:manage_image_cache"
+
+# What was enough before the rules above knew roles: with `api.enforce_new_defaults: false` it still is. A rule that is
+# not here says the same as then; `default`, which lets everybody, cannot say more.
+OLD_DEFAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "add_image": _DEFAULT,
+        "delete_image": _DEFAULT,
+        "get_image": _DEFAULT,
+        "get_images": _DEFAULT,
+        "modify_image": _DEFAULT,
+        "communitize_image": _DEFAULT,
+        "download_image": _DEFAULT,
+        "upload_image": _DEFAULT,
+        "delete_image_location": _DEFAULT,
+        "get_image_location": _DEFAULT,
+        "set_image_location": _DEFAULT,
+        "add_member": _DEFAULT,
+        "delete_member": _DEFAULT,
+        "get_member": _DEFAULT,
+        "get_members": _DEFAULT,
+        "modify_member": _DEFAULT,
+        "deactivate": _DEFAULT,
+        "reactivate": _DEFAULT,
+        "get_metadef_namespace": _METADEF_DEFAULT,
+        "get_metadef_namespaces": _METADEF_DEFAULT,
+        "get_metadef_object": _METADEF_DEFAULT,
+        "get_metadef_objects": _METADEF_DEFAULT,
+        "list_metadef_resource_types": _METADEF_DEFAULT,
+        "get_metadef_resource_type": _METADEF_DEFAULT,
+        "get_metadef_property": _METADEF_DEFAULT,
+        "get_metadef_properties": _METADEF_DEFAULT,
+        "get_metadef_tag": _METADEF_DEFAULT,
+        "get_metadef_tags": _METADEF_DEFAULT,
+        "cache_image": _CACHE_MANAGER,
+        "cache_list": _CACHE_MANAGER,
+        "cache_delete": _CACHE_MANAGER,
+        "stores_info_detail": _ADMIN,
+    },
+)
+
+# Operations that an image's owner alone may do, whatever the old defaults say. Source: glance/api/v2/policy.py,
+# check_is_image_mutable; glance/db/sqlalchemy/api.py, is_image_mutable; glance/api/v2/image_members.py.
+OWNERS_ALONE: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            (
+                "delete_image",
+                "modify_image",
+                "upload_image",
+                "deactivate",
+                "reactivate",
+                "delete_image_location",
+                "set_image_location",
+            ),
+            "You do not own this image",
+        ),
+        "add_member": "You are not permitted to create image members for the image.",
+        "delete_member": "You cannot delete image member.",
+    },
+)

@@ -182,7 +182,11 @@ async def _open_identity(
 def _load_files(config: ApiConfig) -> tuple[Policy, PropertyProtections, CustomProperties]:
     """Raises what is wrong with one of the files, or a program that is not there."""
     check_programs(config.import_plugins)
-    policy = Policy(config.policy_file)
+    policy = Policy(
+        config.policy_file,
+        enforce_scope=config.enforce_scope,
+        enforce_new_defaults=config.enforce_new_defaults,
+    )
     protections = property_protections.load(
         config.property_protection_file, config.property_protection_rule_format, policy
     )

@@ -27,6 +27,7 @@ def enforce(call: Call, rule: str, image: Image) -> None:
         if rule == "get_image" or not policy.allows("get_image", call.context, target):
             raise NotFound("image", image.id) from None
         raise
+    policy.enforce_ownership(rule, call.context, image)
 
 
 def enforce_on_members(call: Call, rule: str, image: Image) -> None:
@@ -36,6 +37,7 @@ def enforce_on_members(call: Call, rule: str, image: Image) -> None:
     """
     enforce(call, "get_image", image)
     call.services.policy.enforce(rule, call.context, image_target(image))
+    call.services.policy.enforce_ownership(rule, call.context, image)
 
 
 def allows(call: Call, rule: str, image: Image) -> bool:
@@ -61,3 +63,4 @@ def enforce_creation(call: Call, owner: str | None, visibility: str | None) -> N
             raise Forbidden(f"You are not permitted to create images owned by '{owner}'.") from None
         raise
     enforce_visibility(call, target["visibility"] or "", target)
+    call.services.policy.enforce_own_project(call.context, owner)

@@ -75,6 +75,8 @@ class ApiConfig(BaseModel, frozen=True, extra="forbid"):
     task_time_to_live_h: float = Field(default=48.0, gt=0)
     cache_api: bool = True
     policy_file: Path | None = None
+    enforce_scope: bool = True
+    enforce_new_defaults: bool = True
     property_protection_file: Path | None = None
     property_protection_rule_format: Literal["roles", "policies"] = "roles"
     image_schema_file: Path | None = None

@@ -7,7 +7,7 @@ from typing import Any
 from proxy.config_import.conf import DEFAULT
 from proxy.config_import.options import BOOLEAN, INTEGER, ITEMS, MANY, NUMBER, PAIRS, TEXT, BadValue, Option
 from proxy.config_import.outcomes import Dropped, Failing, Mapped, Outcome
-from proxy.config_import.rows import Import, Row, by_default, dropped, gone, same
+from proxy.config_import.rows import Import, Row, by_default, gone, same
 from proxy.config_import.yaml_text import size_text
 
 CACHE_DIR = Option(DEFAULT, "image_cache_dir")
@@ -221,10 +221,7 @@ ROWS = (
     same(_default("property_protection_rule_format", default="roles"), "api.property_protection_rule_format"),
     Row((), _schema),
     Row((HASHING, V2_API, URL_KEY, BY_PROJECT, DELAYED), _one_value),
-    dropped(
-        "Glint has one set of rules, today's of Glance, and enforces the scope of tokens",
-        *(Option("oslo_policy", name, BOOLEAN) for name in ("enforce_scope", "enforce_new_defaults")),
-    ),
+    *(same(Option("oslo_policy", name, BOOLEAN), f"api.{name}") for name in ("enforce_scope", "enforce_new_defaults")),
     gone("Glint asks no other server about policy rules", ("oslo_policy", "remote_*")),
     gone(
         "Glint's cache looks after itself: it needs no driver, no pruner and no cleaner",

@@ -17,6 +17,7 @@ from upstream.types import Context, Image, Visibility
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = Policy()
+OLD = Policy(enforce_new_defaults=False)
 
 
 def who(project_id: str | None, *roles: str, **more: str) -> Context:
@@ -80,6 +81,94 @@ TABLE: list[tuple[str, Image, set[str]]] = [
 def test_the_defaults_allow_whom_they_should(rule: str, image: Image, allowed: set[str]) -> None:
     found = {persona for persona, context in PERSONAS.items() if POLICY.allows(rule, context, image_target(image))}
     assert found == allowed
+
+
+NO_ROLE = {"owner": who("p1"), "stranger": who("p3"), "nobody": who(None)}
+EVERYBODY = set(NO_ROLE)
+ADMIN = replace(PERSONAS["admin"], is_admin=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "allowed"),
+    [
+        ("add_image", EVERYBODY),
+        ("get_image", EVERYBODY),
+        ("get_images", EVERYBODY),
+        ("download_image", EVERYBODY),
+        ("modify_image", {"owner"}),
+        ("delete_image", {"owner"}),
+        ("upload_image", {"owner"}),
+        ("deactivate", {"owner"}),
+        ("reactivate", {"owner"}),
+        ("set_image_location", {"owner"}),
+        ("delete_image_location", {"owner"}),
+        ("add_member", {"owner"}),
+        ("delete_member", {"owner"}),
+        ("modify_member", {"stranger", "nobody"}),  # the registry shows them no members but themselves
+        ("get_metadef_namespace", EVERYBODY),
+        ("publicize_image", set()),
+        ("add_image_location", set()),
+        ("fetch_image_location", set()),
+        ("copy_image", set()),
+        ("cache_image", set()),
+        ("cache_list", set()),
+        ("stores_info_detail", set()),
+        ("tasks_api_access", set()),
+        ("add_metadef_namespace", set()),
+    ],
+)
+def test_old_defaults_ask_for_no_role_but_leave_images_to_their_owners(rule: str, allowed: set[str]) -> None:
+    def may(context: Context) -> bool:
+        try:
+            OLD.enforce(rule, context, image_target(PUBLIC))
+            OLD.enforce_ownership(rule, context, PUBLIC)
+        except Forbidden:
+            return False
+        return True
+
+    assert {persona for persona, context in NO_ROLE.items() if may(context)} == allowed
+    assert not any(POLICY.allows(rule, context, image_target(PUBLIC)) for context in NO_ROLE.values())
+    assert may(ADMIN)
+
+
+def test_an_image_of_nobody_is_changed_by_nobody_but_an_admin() -> None:
+    orphan = replace(PUBLIC, owner=None)
+    for context in (*NO_ROLE.values(), PERSONAS["owner"]):
+        with pytest.raises(Forbidden, match=r"^You do not own this image$"):
+            OLD.enforce_ownership("modify_image", context, orphan)
+    OLD.enforce_ownership("modify_image", ADMIN, orphan)
+
+
+def test_an_image_is_created_for_ones_own_project() -> None:
+    OLD.enforce_own_project(NO_ROLE["owner"], "p1")
+    OLD.enforce_own_project(ADMIN, "p1")
+    with pytest.raises(Forbidden, match="owned by 'p3'"):
+        OLD.enforce_own_project(NO_ROLE["owner"], "p3")
+
+
+def test_with_todays_defaults_the_rules_alone_say_who_owns_what() -> None:
+    POLICY.enforce_ownership("modify_image", PERSONAS["stranger"], PUBLIC)
+    POLICY.enforce_own_project(PERSONAS["stranger"], "p1")
+
+
+def test_a_line_of_the_policy_file_takes_the_place_of_both_defaults(tmp_path: Path) -> None:
+    policy = Policy(written(tmp_path / "policy.yaml", 'get_image: "role:reader"'), enforce_new_defaults=False)
+    assert not policy.allows("get_image", NO_ROLE["stranger"], image_target(PUBLIC))
+    assert policy.allows("get_image", PERSONAS["stranger"], image_target(PRIVATE))
+    assert policy.allows("get_images", NO_ROLE["stranger"], image_target(PRIVATE))
+
+
+def test_a_default_that_is_closed_closes_the_old_defaults(tmp_path: Path) -> None:
+    policy = Policy(written(tmp_path / "policy.yaml", 'default: "!"'), enforce_new_defaults=False)
+    assert not policy.allows("get_image", NO_ROLE["stranger"], image_target(PUBLIC))
+    assert policy.allows("get_image", PERSONAS["stranger"], image_target(PUBLIC))
+
+
+@pytest.mark.parametrize("scope", [{"system_scope": "all"}, {"domain_id": "d1"}])
+def test_where_scope_is_not_enforced_the_rules_decide(scope: dict[str, str]) -> None:
+    policy = Policy(enforce_scope=False)
+    assert policy.allows("publicize_image", who(None, "admin", **scope), image_target(PUBLIC))
+    assert not policy.allows("publicize_image", who(None, "reader", **scope), image_target(PUBLIC))
 
 
 @pytest.mark.parametrize("scope", [{"system_scope": "all"}, {"domain_id": "d1"}])
