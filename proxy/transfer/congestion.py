@@ -4,7 +4,6 @@ import contextlib
 import socket
 import struct
 from functools import cache
-from pathlib import Path
 
 from proxy.transfer.errors import NoSuchAlgorithm
 
@@ -46,7 +45,7 @@ def tune(connection: socket.socket, configured: str | None) -> int:
             with contextlib.suppress(OSError):  # not every system lends every algorithm to everybody
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, wanted.encode())
         if _algorithm(connection).startswith(_PACED):
-            if _buffer_max_bytes() >= _PACED_BUFFER_BYTES:
+            if _buffer_can_grow():
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PACED_BUFFER_BYTES)
             return _PACED_TURN_BYTES
     return _TURN_BYTES
@@ -75,9 +74,11 @@ def _round_trip_us(connection: socket.socket) -> int:
 
 
 @cache
-def _buffer_max_bytes() -> int:
-    """What a socket may be given at most. One that was asked for grows no more, so it must not be smaller."""
-    try:
-        return int(Path("/proc/sys/net/core/wmem_max").read_text())
-    except (OSError, ValueError):
-        return 0
+def _buffer_can_grow() -> bool:
+    """Whether a socket may have the deep buffer (net.core.wmem_max).
+
+    One that was asked for grows no more by itself, so it must not come out smaller.
+    """
+    with socket.socket() as scratch:
+        scratch.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PACED_BUFFER_BYTES)
+        return scratch.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) >= 2 * _PACED_BUFFER_BYTES  # it tells the double

@@ -285,4 +285,4 @@ def test_a_registry_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
         env={"GLINT_CONFIG": str(SHIPPED)},
     )
     assert result.exit_code == 1
-    assert result.stderr.startswith("glint: registry.kind: this Glint cannot open 'remote'")
+    assert result.stderr.startswith("glint: registry.remote.url: kind remote needs it")

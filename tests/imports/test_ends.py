@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,9 +38,10 @@ def test_what_a_kill_left_is_cleaned_by_the_next_start(tmp_path: Path, workers: 
         assert begin(glint, image_id, uri=origin.url("disk"), all_stores=True).status == 202
         gate.wait_reached()
         assert image_of(glint, image_id)["status"] == "importing"
-        for pid in glint.worker_pids if workers > 1 else []:
-            with suppress(ProcessLookupError):  # the first one's death may have ended it already
-                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: left_in(tmp_path / "staging") != [])
+        for sign in (signal.SIGSTOP, signal.SIGKILL):  # all at one moment: nobody cleans after another
+            for pid in (glint.pid, *(glint.worker_pids if workers > 1 else ())):
+                os.kill(pid, sign)
         glint.kill()
         assert left_in(tmp_path / "staging") != []
         (tmp_path / "images" / image_id).write_bytes(b"taken, but nobody was told")

@@ -1,7 +1,9 @@
 """Which congestion control a download gets."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,13 @@ def test_a_named_algorithm_is_set_and_one_that_is_refused_changes_nothing(connec
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == b"reno"
     tune(connection, "pigeon")
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == b"reno"
+
+
+async def test_a_paced_socket_gets_long_turns_and_no_smaller_buffer_without_blocking(connection: socket.socket) -> None:
+    allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+    if "bbr" not in await asyncio.to_thread(allowed.read_text):
+        assert tune(connection, "bbr") == 2 * 1024 * 1024
+        return
+    before = connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    assert tune(connection, "bbr") == 4 * 1024 * 1024
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) >= before

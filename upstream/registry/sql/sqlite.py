@@ -4,8 +4,9 @@ import asyncio
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Self, TypeVar
@@ -20,9 +21,10 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000  # how long a writer waits for one in another process
 
+_JOURNAL = "PRAGMA journal_mode = WAL"  # readers never wait for a writer; the file remembers it
 PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
-    "PRAGMA journal_mode = WAL",  # readers never wait for a writer
+    _JOURNAL,
     # A client that was told its image is active has often deleted its own copy: the row must survive a power cut.
     # With NORMAL, a commit in the WAL is only on disk after the next checkpoint.
     "PRAGMA synchronous = FULL",
@@ -41,6 +43,22 @@ def create_file(path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as database:  # who opens it next says what is wrong
+        _keep_journal(database)
+
+
+def _keep_journal(database: sqlite3.Connection) -> None:
+    """Of several processes at once some are refused without the wait that others get. Raises sqlite3.Error."""
+    until_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            database.execute(_JOURNAL)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def set_up_connections(engine: Engine) -> None:
