@@ -39,9 +39,11 @@ def test_what_a_kill_left_is_cleaned_by_the_next_start(tmp_path: Path, workers: 
         gate.wait_reached()
         assert image_of(glint, image_id)["status"] == "importing"
         wait_until(lambda: left_in(tmp_path / "staging") != [])
-        for sign in (signal.SIGSTOP, signal.SIGKILL):  # all at one moment: nobody cleans after another
-            for pid in (glint.pid, *(glint.worker_pids if workers > 1 else ())):
-                os.kill(pid, sign)
+        working = glint.worker_pids if workers > 1 else []
+        for pid in (glint.pid, *working):
+            os.kill(pid, signal.SIGSTOP)  # so that nobody cleans after another
+        for pid in working:
+            os.kill(pid, signal.SIGKILL)
         glint.kill()
         assert left_in(tmp_path / "staging") != []
         (tmp_path / "images" / image_id).write_bytes(b"taken, but nobody was told")
