@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.kill.checking import PARTS
 
 _DELETED = " (deleted)"
+_CLOCK_STEP_NS = 10_000_000  # by which the times of files may be behind the clock
 Key = tuple[int, str]
 
 
@@ -34,7 +35,9 @@ class Sampler:
         self._folder = os.fspath(folder)
         self._index = sqlite3.connect(f"file:{folder / 'index.db'}?mode=ro", uri=True, timeout=5, isolation_level=None)
         self._last = Seen({}, {})
-        self._entries: set[Key] = set()
+        self._entries: dict[Key, str] = {}
+        self._stayed: dict[Key, str] = {}  # entries of the last two looks
+        self._began_ns = self._last_began_ns = 0
         self.samples = 0
         self.most_bytes = 0
         self.longest_unnamed_s = 0.0
@@ -49,6 +52,7 @@ class Sampler:
         A look is not a moment: while it lasts, one file may go and another come in its place. What was there in two
         looks was there between them, with the smaller of its sizes at least.
         """
+        self._last_began_ns, self._began_ns = self._began_ns, time.time_ns()
         seen, last = self._look(processes), self._last
         sure = 0
         before = last.named | last.unnamed
@@ -62,6 +66,20 @@ class Sampler:
         self.longest_unnamed_s = max([self.longest_unnamed_s, *(now_s - at for at in self._unnamed_since_s.values())])
         return sure
 
+    def made_anew_bytes(self) -> int:
+        """Of what `sample` counted: entries that went and came again between the two looks, with the same inode.
+
+        Asked for only when there is too much, as it takes a call for each entry. What is gone by now may have been one.
+        """
+        anew_bytes = 0
+        for key, path in self._stayed.items():
+            try:
+                is_old = os.stat(path).st_ctime_ns < self._last_began_ns - _CLOCK_STEP_NS  # noqa: PTH116
+            except FileNotFoundError:
+                is_old = False
+            anew_bytes += 0 if is_old else self._last.named.get(key, 0)
+        return anew_bytes
+
     def promised_bytes(self) -> int:
         """What the index counts: entries, and what fills may still grow to. One moment's truth: one transaction."""
         (total,) = self._index.execute(
@@ -72,7 +90,7 @@ class Sampler:
 
     def _look(self, processes: Iterable[int]) -> Seen:
         named: dict[Key, int] = {}
-        entries: set[Key] = set()
+        entries: dict[Key, str] = {}
         # In the order in which files move: none is missed on its way, and its inode keeps it from counting twice.
         for part in PARTS:
             for item in _files(f"{self._folder}/{part}"):
@@ -82,7 +100,8 @@ class Sampler:
                 with suppress(FileNotFoundError):
                     named[key] = item.stat().st_size if size_bytes is None else size_bytes
                     if part == "entries":
-                        entries.add(key)
+                        entries[key] = item.path
+        self._stayed = {key: path for key, path in entries.items() if key in self._entries}
         self._entries = entries
         unnamed: dict[Key, int] = {}
         for process in processes:

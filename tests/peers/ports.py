@@ -1,17 +1,23 @@
 """Ports for servers that are started, stopped and started again."""
 
+import os
 import random
 import socket
 
 # Below the range from which the kernel takes the ports of outgoing connections: a server that comes back to its port
 # after a stop would otherwise now and then find a client's end of a connection there.
 FIRST, LAST = 20000, 32000
+# Processes of one test run draw from different parts: between finding a port free and listening on it there is time.
+_PARTS = 4
+_RANDOM = random.SystemRandom()  # hypothesis seeds the other one, in each process alike
 
 
 def free_port() -> int:
     """A loopback TCP port nobody listens on. Should another process take it first, the start fails and says so."""
+    part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
+    size = (LAST - FIRST) // _PARTS
     for _ in range(200):
-        port = random.randint(FIRST, LAST)
+        port = FIRST + part * size + _RANDOM.randrange(size)
         if is_free(port):
             return port
     raise RuntimeError(f"no free port on 127.0.0.1 between {FIRST} and {LAST}")
