@@ -14,7 +14,7 @@ from metrics import Supervision, build_metrics_app
 from proxy.config import Config
 from proxy.fronts import Front, Opened
 from proxy.listening import address_of, bind, serving, tls_context
-from proxy.startup import cause_of
+from proxy.startup import cause_of, spare_the_collector
 from proxy.workers import announce, supervise, workers_of
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,7 @@ async def listening(front: Front, config: Config, opened: Opened) -> AsyncIterat
     metrics_listeners = await bind(metrics.host, metrics.port, front.metrics_section)
     async with serving(build_metrics_app(opened.numbers), metrics_listeners, drain_s=0):
         tls = tls_context(server.tls)
+        spare_the_collector()
         listeners = await bind(server.host, server.port, front.section)
         address = address_of(listeners)
         async with serving(opened.app, listeners, drain_s=server.drain_s, tls=tls):

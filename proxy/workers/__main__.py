@@ -18,7 +18,7 @@ from metrics import count_into
 from proxy.fronts import FRONTS
 from proxy.listening import serving, tls_context
 from proxy.logs import configure_logging
-from proxy.startup import STARTUP_ERRORS, cause_of
+from proxy.startup import STARTUP_ERRORS, cause_of, spare_the_collector
 from proxy.workers.assignment import Assignment
 from proxy.workers.process import READY, SIGNALS
 
@@ -64,6 +64,7 @@ class Worker:
             front.open(config) as opened,
             serving(opened.app, listeners, drain_s=server.drain_s, tls=tls_context(server.tls)),
         ):
+            spare_the_collector()
             self._control.sendall(READY)
             self.is_ready = True
             await self._stopping.wait()
