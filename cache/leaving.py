@@ -78,9 +78,17 @@ class Leaving(Layout):
         except FileNotFoundError:
             return False
         try:
-            return become_filler(fd) and is_at(fd, path) and self.retire(path)
+            if not (become_filler(fd) and is_at(fd, path) and self.retire(path)):
+                return False
         finally:
             os.close(fd)
+        self._drop_lone_sums(path.name.rpartition(".")[0])
+        return True
+
+    def _drop_lone_sums(self, key: str) -> None:
+        """Sums without an entry are of a filler that was killed before the rename; while there is a fill, of that."""
+        if not self.has_entry(key) and not self.fills_of(key):
+            self.sums_path(key).unlink(missing_ok=True)
 
     def sweep_leaving(self) -> int:
         """Remove what nobody reads any more; the bytes that are still there."""

@@ -85,14 +85,14 @@ class _Check:
 
     async def counts_what_lies_there(self) -> None:
         usage = await self._cache.usage()
-        lying = sum(path.stat().st_size for path in files_in(self._folder, *PARTS) if not _is_lone_sums(path))
+        lying = sum(path.stat().st_size for path in files_in(self._folder, *PARTS))
         assert usage.reserved_bytes == 0, f"{usage.reserved_bytes} bytes are promised to nobody"
         assert abs(usage.charged_bytes - lying) <= lying / 1000, f"{usage} are counted, {lying} bytes are there"
         assert usage.entries == len(entries_in(self._folder))
 
     async def counts_no_more_than_allowed(self) -> None:
         charged_bytes = (await self._cache.usage()).charged_bytes
-        lying = sum(path.stat().st_size for path in files_in(self._folder, *PARTS) if not _is_lone_sums(path))
+        lying = sum(path.stat().st_size for path in files_in(self._folder, *PARTS))
         assert max(charged_bytes, lying) <= self._limit_bytes
 
     async def can_be_stored(self, key: str, *, resumes: bool) -> None:
@@ -119,8 +119,3 @@ def _half_filled_files_are_the_start_of_their_images(folder: Path, contents: Map
         key = path.name.rpartition(".")[0]
         data = path.read_bytes()
         assert key == LIAR or data == contents[key].read(0, len(data)), f"{path.name} is not the start of {key}"
-
-
-def _is_lone_sums(path: Path) -> bool:
-    """Some bytes that a kill between sums and entry left: the next fill of that image writes over them."""
-    return path.suffix == ".sums" and not path.with_suffix("").exists()

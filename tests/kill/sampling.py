@@ -1,24 +1,26 @@
 """What a folder holds at one moment, as far as that can be known from outside while others change it."""
 
+import ctypes
 import os
 import sqlite3
 import stat
+import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.kill.checking import PARTS
 
 _DELETED = " (deleted)"
-_CLOCK_STEP_NS = 10_000_000  # by which the times of files may be behind the clock
-Key = tuple[int, str]
+Key = tuple[int, int, str]  # inode, when it was made, and image: a file that is made anew may get the same inode
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Sizes by inode and image: of files with a name, and of those that only a process still has open."""
+    """Sizes by file: of files with a name, and of those that only a process still has open."""
 
     named: dict[Key, int]
     unnamed: dict[Key, int]
@@ -35,9 +37,6 @@ class Sampler:
         self._folder = os.fspath(folder)
         self._index = sqlite3.connect(f"file:{folder / 'index.db'}?mode=ro", uri=True, timeout=5, isolation_level=None)
         self._last = Seen({}, {})
-        self._entries: dict[Key, str] = {}
-        self._stayed: dict[Key, str] = {}  # entries of the last two looks
-        self._began_ns = self._last_began_ns = 0
         self.samples = 0
         self.most_bytes = 0
         self.longest_unnamed_s = 0.0
@@ -52,7 +51,6 @@ class Sampler:
         A look is not a moment: while it lasts, one file may go and another come in its place. What was there in two
         looks was there between them, with the smaller of its sizes at least.
         """
-        self._last_began_ns, self._began_ns = self._began_ns, time.time_ns()
         seen, last = self._look(processes), self._last
         sure = 0
         before = last.named | last.unnamed
@@ -66,20 +64,6 @@ class Sampler:
         self.longest_unnamed_s = max([self.longest_unnamed_s, *(now_s - at for at in self._unnamed_since_s.values())])
         return sure
 
-    def made_anew_bytes(self) -> int:
-        """Of what `sample` counted: entries that went and came again between the two looks, with the same inode.
-
-        Asked for only when there is too much, as it takes a call for each entry. What is gone by now may have been one.
-        """
-        anew_bytes = 0
-        for key, path in self._stayed.items():
-            try:
-                is_old = os.stat(path).st_ctime_ns < self._last_began_ns - _CLOCK_STEP_NS  # noqa: PTH116
-            except FileNotFoundError:
-                is_old = False
-            anew_bytes += 0 if is_old else self._last.named.get(key, 0)
-        return anew_bytes
-
     def promised_bytes(self) -> int:
         """What the index counts: entries, and what fills may still grow to. One moment's truth: one transaction."""
         (total,) = self._index.execute(
@@ -90,19 +74,12 @@ class Sampler:
 
     def _look(self, processes: Iterable[int]) -> Seen:
         named: dict[Key, int] = {}
-        entries: dict[Key, str] = {}
         # In the order in which files move: none is missed on its way, and its inode keeps it from counting twice.
         for part in PARTS:
             for item in _files(f"{self._folder}/{part}"):
-                key = item.inode(), _image(item.name)
-                # Of an entry nothing changes: it is asked for its size once, so that more looks can be taken.
-                size_bytes = self._last.named.get(key) if key in self._entries and part == "entries" else None
                 with suppress(FileNotFoundError):
-                    named[key] = item.stat().st_size if size_bytes is None else size_bytes
-                    if part == "entries":
-                        entries[key] = item.path
-        self._stayed = {key: path for key, path in entries.items() if key in self._entries}
-        self._entries = entries
+                    file = _file(item.path)
+                    named[file.inode, file.born_ns, _image(item.name)] = file.size_bytes
         unnamed: dict[Key, int] = {}
         for process in processes:
             unnamed.update(self._deleted(process))
@@ -115,9 +92,9 @@ class Sampler:
                     path = os.readlink(item.path)  # noqa: PTH115 - a thousand times a second
                     if path.startswith(self._folder) and path.endswith(_DELETED):
                         parent, _, name = path.removesuffix(_DELETED).rpartition("/")
-                        at = os.stat(item.path)  # noqa: PTH116 - of what is open, whatever its name is by now
-                        if parent != self._folder and stat.S_ISREG(at.st_mode):
-                            yield (at.st_ino, _image(name)), at.st_size
+                        file = _file(item.path)  # of what is open, whatever its name is by now
+                        if parent != self._folder and stat.S_ISREG(file.mode):
+                            yield (file.inode, file.born_ns, _image(name)), file.size_bytes
 
 
 def _files(folder: str) -> Iterator[os.DirEntry[str]]:
@@ -132,3 +109,28 @@ def _files(folder: str) -> Iterator[os.DirEntry[str]]:
 def _image(name: str) -> str:
     """`im-7`, `im-7.1`, `im-7.deadbeef` and `im-7.1.deadbeef` are files of one image; sums are small."""
     return f"{name.partition('.')[0]}{'.sums' if '.sums' in name else ''}"
+
+
+class _File(NamedTuple):
+    inode: int
+    born_ns: int
+    size_bytes: int
+    mode: int
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD = -100
+_WANTED = 0x2 | 0x1 | 0x100 | 0x200 | 0x800  # STATX_MODE, TYPE, INO, SIZE, BTIME of linux/stat.h
+_STATX = struct.Struct("=I24xH2xQQ32xqI")  # struct statx up to stx_btime: mask, mode, ino, size, btime
+_STATX_BYTES = 256
+
+
+def _file(path: str) -> _File:
+    """Python's stat does not tell when a file was made. Raises OSError."""
+    buffer = ctypes.create_string_buffer(_STATX_BYTES)
+    if _LIBC.statx(_AT_FDCWD, os.fsencode(path), 0, _WANTED, buffer):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    mask, mode, inode, size_bytes, born_s, born_rest_ns = _STATX.unpack_from(buffer)
+    assert mask & _WANTED == _WANTED, "this file system does not tell when a file was made"
+    return _File(inode, born_s * 1_000_000_000 + born_rest_ns, size_bytes, mode)
