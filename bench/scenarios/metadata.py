@@ -25,7 +25,7 @@ class Load:
     rounds: int
 
 
-SMALL = Load(clients=(1,), seconds=1.0, rounds=1)
+SMALL = Load(clients=(2,), seconds=1.0, rounds=1)
 REAL = Load(clients=(1, 16), seconds=3.0, rounds=3)
 
 

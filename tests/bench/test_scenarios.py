@@ -158,7 +158,7 @@ def test_metadata_asks_glint_and_glance_for_the_same_images(session_with_glance:
         (case, server) for case in ("list of 20", "") for server in (GLINT, GLANCE)
     ]
     assert all(line["bodies_s"] > 0 and line["wait_p99_s"] >= line["wait_p50_s"] > 0 for line in written)
-    assert "glint / glance, 1 clients: requests/s" in shown("metadata", runs)
+    assert "glint / glance, 2 clients: requests/s" in shown("metadata", runs)
 
 
 def test_mixed_asks_for_metadata_while_others_download(session_with_glance: Session, tmp_path: Path) -> None:

@@ -59,6 +59,9 @@ def blob_of(key: str, content: Content) -> Blob:
     return Blob(key=key, size_bytes=content.size_bytes, digest=Digest("sha256", content.digest("sha256")))
 
 
+_STORED_S = 30.0
+
+
 def config_of(folder: Path) -> CacheConfig:
     return CacheConfig.model_validate(
         {"dir": folder, "size_max": LIMIT_BYTES, "free_min": 0, "min_age_s": 0, "scrub_rate_max": 0, "fill_idle_s": 5}
@@ -72,9 +75,15 @@ async def live(folder: Path, marks: Path, seed: int, count: int) -> None:
     said = os.open(marks, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     async def fill(cache: ImageCache, key: str) -> None:
-        with suppress(CacheFull):  # three large ones at once
-            await cache.store(blob_of(key, contents[key]), Memory(contents[key]))
-            os.write(said, f"stored {key}\n".encode())
+        async with asyncio.timeout(_STORED_S):
+            while True:
+                try:
+                    await cache.store(blob_of(key, contents[key]), Memory(contents[key]))
+                except CacheFull:  # three large ones at once: when the others are whole they can go
+                    await asyncio.sleep(0.01)
+                else:
+                    break
+        os.write(said, f"stored {key}\n".encode())
 
     async def fail(cache: ImageCache, key: str, source: Memory) -> None:
         with suppress(CacheError, StoreBroke):
