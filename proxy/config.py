@@ -17,23 +17,11 @@ from upstream.http import is_loopback
 from upstream.identity import AuthConfig
 from upstream.registry import RegistryConfig
 from upstream.stores import StoresConfig
+from upstream.tls import TlsConfig
 
 ENVIRONMENT_PREFIX = "GLINT_"
 _Model = TypeVar("_Model", bound=BaseModel)
 _SECRET_WORDS = ("password", "secret", "key", "url")
-
-
-class TlsConfig(BaseModel, frozen=True, extra="forbid"):
-    """`server.tls`: both files or neither."""
-
-    certificate: Path | None = None
-    key: Path | None = None
-
-    @model_validator(mode="after")
-    def _both_or_neither(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("expected both certificate and key, or neither")
-        return self
 
 
 class ServerConfig(BaseModel, frozen=True, extra="forbid"):

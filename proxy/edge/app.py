@@ -1,11 +1,9 @@
 """The HTTP application before an existing Glance: the outer middlewares of the other one, and a table of its own."""
 
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from aiohttp import hdrs, web
 
-from proxy.api.forwarding import check_host, forwarded
 from proxy.api.negotiation import api_path
 from proxy.app import expect_later
 from proxy.edge.call import EdgeCall
@@ -13,12 +11,11 @@ from proxy.edge.forwarding import RELAYED
 from proxy.edge.headers import REQUEST_ID
 from proxy.edge.routes import EdgeTable
 from proxy.edge.services import EdgeServices
-from proxy.errors import BadRequest
 from proxy.middleware.errors import errors
 from proxy.middleware.observe import observe
 from proxy.middleware.request_id import request_id
 from proxy.middleware.state import SERVICES, STATE
-from proxy.middleware.versions import entrance_of
+from proxy.middleware.versions import entrance_of, path_of
 from upstream.types import Context
 
 
@@ -45,17 +42,9 @@ def build_edge_app(services: EdgeServices) -> web.Application:
 async def _dispatch(request: web.Request) -> web.StreamResponse:
     """Raises BadRequest for a path that is not UTF-8, and for a host that is none: links would name it."""
     state, parts = request[STATE], request.app[_PARTS]
-    config = parts.services.config
-    check_host(request.headers.get(hdrs.HOST, ""))
-    state.entrance = entrance_of(request)
-    if config.server.enable_proxy_headers_parsing:
-        state.entrance = forwarded(state.entrance, request.headers)
-    try:
-        path = unquote(request.rel_url.raw_path, errors="strict")
-        path.encode()
-    except UnicodeError:
-        raise BadRequest("The URL has characters that are not UTF-8.") from None
-    state.path = api_path(path, request.headers.get(hdrs.ACCEPT, ""))
+    believes = parts.services.config.server.enable_proxy_headers_parsing
+    state.entrance = entrance_of(request, believes=believes)
+    state.path = api_path(path_of(request), request.headers.get(hdrs.ACCEPT, ""))
     found = parts.table.find(request.method, state.path)
     state.route = found.route
     call = EdgeCall(

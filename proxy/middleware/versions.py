@@ -19,15 +19,8 @@ async def versions(request: web.Request, handler: Handler) -> web.StreamResponse
     Raises BadRequest for a path that is not UTF-8, and for a host that is none: answers name it.
     """
     state, config = request[STATE], request.app[SERVICES].config
-    check_host(request.headers.get(hdrs.HOST, ""))
-    state.entrance = entrance_of(request)
-    if config.server.enable_proxy_headers_parsing:
-        state.entrance = forwarded(state.entrance, request.headers)
-    try:
-        path = unquote(request.rel_url.raw_path, errors="strict")
-        path.encode()
-    except UnicodeError:
-        raise BadRequest("The URL has characters that are not UTF-8.") from None
+    state.entrance = entrance_of(request, believes=config.server.enable_proxy_headers_parsing)
+    path = path_of(request)
     if "\0" in path:
         raise BadRequest("The URL has a NUL character.")
     state.path = api_path(path, request.headers.get(hdrs.ACCEPT, ""), with_cache=config.api.cache_api)
@@ -36,13 +29,28 @@ async def versions(request: web.Request, handler: Handler) -> web.StreamResponse
     return await handler(request)
 
 
-def entrance_of(request: web.Request) -> Entrance:
-    """As the client's own request says it. Where that names no host, our address: aiohttp would look up our name."""
-    host = request.headers.get(hdrs.HOST)
+def entrance_of(request: web.Request, *, believes: bool) -> Entrance:
+    """As the client's own request says it; `believes`: or the proxies before us. Raises BadRequest for what is no host.
+
+    Where a request names no host, our address: aiohttp would look up our name.
+    """
+    host = request.headers.get(hdrs.HOST, "")
+    check_host(host)
     if not host:
         address, port = request.get_extra_info("sockname", ("localhost", 0))[:2]  # none is left if the client has left
         host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-    return Entrance(scheme=request.scheme, host=host, client=request.remote)
+    entrance = Entrance(scheme=request.scheme, host=host, client=request.remote)
+    return forwarded(entrance, request.headers) if believes else entrance
+
+
+def path_of(request: web.Request) -> str:
+    """Raises BadRequest for one that is not UTF-8."""
+    try:
+        path = unquote(request.rel_url.raw_path, errors="strict")
+        path.encode()
+    except UnicodeError:
+        raise BadRequest("The URL has characters that are not UTF-8.") from None
+    return path
 
 
 async def tell_pages(request: web.Request, response: web.StreamResponse) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from yarl import URL
 
 from metrics import MetricsConfig
+from upstream.tls import TlsConfig
 
 KEY_LENGTH_MIN = 32
 
@@ -98,21 +99,6 @@ class GlanceRegistryConfig(BaseModel):
         return url.rstrip("/")
 
 
-class ServiceTlsConfig(BaseModel):
-    """`registry.service.tls`: both files or neither."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    certificate: Path | None = None
-    key: Path | None = None
-
-    @model_validator(mode="after")
-    def _both_or_neither(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("expected both certificate and key, or neither")
-        return self
-
-
 class RegistryServiceConfig(BaseModel):
     """`registry.service`: where and how `registry serve` listens."""
 
@@ -121,7 +107,7 @@ class RegistryServiceConfig(BaseModel):
     host: str = "127.0.0.1"
     port: int = Field(default=9191, ge=0, le=65535)
     workers: int = Field(default=1, ge=0, le=128)  # 0: one per core
-    tls: ServiceTlsConfig = ServiceTlsConfig()
+    tls: TlsConfig = TlsConfig()
     drain_s: float = Field(default=30.0, ge=0)
     metrics: MetricsConfig = MetricsConfig(port=9193)
 
