@@ -47,16 +47,18 @@ class Index(IndexFile):
     def promise(self, name: str, blob: Blob, limit_bytes: int, aside_bytes: Callable[[], int]) -> bool:
         """Promise room to a fill, by the name of its file; whether there was room.
 
-        One that was promised already keeps its row: the fill goes on in other hands. `aside_bytes` are counted besides
-        the rows, and looked at while no row can change: what another process takes out of use is in one or the other.
+        One that was promised already keeps its row: the fill goes on in other hands, or began anew under its name while
+        what there was before is still aside. So for both the whole is counted. `aside_bytes` are counted besides the
+        rows, and looked at while no row can change: what another process takes out of use is in one or the other.
         """
         assert blob.size_bytes is not None
         charge = charge_bytes(blob.size_bytes)
         with self._write():
-            if self._is_promised(name):
-                return True
-            if self._charged() + aside_bytes() + charge > limit_bytes:
+            is_promised = self._is_promised(name)
+            if self._charged() + aside_bytes() + (0 if is_promised else charge) > limit_bytes:
                 return False
+            if is_promised:
+                return True
             digest = (blob.digest.algorithm, blob.digest.value) if blob.digest else (None, None)
             self._db.execute(
                 "INSERT INTO promises VALUES (?, ?, ?, ?, ?, ?)", (name, blob.key, blob.size_bytes, charge, *digest)

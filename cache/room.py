@@ -37,13 +37,17 @@ class Room:
 
     def reserve(self, name: str, blob: Blob) -> None:
         assert blob.size_bytes is not None
-        need_bytes = charge_bytes(blob.size_bytes)
-        # Who goes on with another's fill has its promise: nobody else must go for it.
-        while not self._books.index.is_promised(name):
-            limit_bytes = self._config.size_max
+        limit_bytes = self._config.size_max
+        while True:
+            # Who goes on with another's fill has its promise: for that nobody else must go.
+            is_promised = self._books.index.is_promised(name)
+            need_bytes = 0 if is_promised else charge_bytes(blob.size_bytes)
             if need_bytes > limit_bytes:
                 raise CacheFull(need_bytes, limit_bytes)  # not worth a look at every entry
-            room_bytes = self._room_bytes(limit_bytes)
+            if is_promised:
+                room_bytes = limit_bytes - self._books.usage().charged_bytes
+            else:
+                room_bytes = self._room_bytes(limit_bytes)
             # The index looks again under its lock: what another process was promised meanwhile counts.
             if need_bytes <= room_bytes and self._books.index.promise(name, blob, limit_bytes, self._books.aside_bytes):
                 return

@@ -33,6 +33,13 @@ def test_a_promise_given_back_late_is_the_next_fills(index: Index) -> None:
     assert not index.is_promised(NAME)
 
 
+def test_a_fill_that_begins_anew_under_a_promised_name_waits_for_what_there_was_before(index: Index) -> None:
+    """The file of before is out of use, still read, and its promise is not given back yet."""
+    assert index.promise(NAME, BLOB, CHARGE_BYTES, int)
+    assert not index.promise(NAME, BLOB, CHARGE_BYTES, lambda: 1)
+    assert index.promise(NAME, BLOB, CHARGE_BYTES + 1, lambda: 1)
+
+
 def test_what_is_taken_out_of_use_while_room_is_promised_counts(index: Index) -> None:
     assert not index.promise(NAME, BLOB, 2 * CHARGE_BYTES - 1, lambda: CHARGE_BYTES)
     assert index.promise(NAME, BLOB, 2 * CHARGE_BYTES, lambda: CHARGE_BYTES)
