@@ -12,6 +12,8 @@ from tests.peers.nginx import CachingNginx, ProxyNginx, StaticNginx, Tuning
 from tests.peers.ports import free_port
 from tests.peers.postgresql import PostgreSQL
 from tests.peers.server import Server, ServerFailed
+from tests.peers.swift import Swift, SwiftOptions
+from tests.peers.swift_api import SwiftFailed
 from tests.peers.varnish import Varnish
 
 __all__ = [
@@ -34,6 +36,9 @@ __all__ = [
     "Server",
     "ServerFailed",
     "StaticNginx",
+    "Swift",
+    "SwiftFailed",
+    "SwiftOptions",
     "Tuning",
     "Varnish",
     "ensure_environment",

@@ -9,6 +9,7 @@ from tests.peers.glance import Glance
 from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
 from tests.peers.nginx import StaticNginx
+from tests.peers.swift import Swift
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,20 @@ def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
 def glance(tmp_path_factory: pytest.TempPathFactory, keystone: Keystone, memcached: Memcached) -> Iterator[Glance]:
     """A Glance with its image cache, two file stores and an http store."""
     with Glance(tmp_path_factory.mktemp("glance"), keystone, memcached) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
+    """With accounts of its own. Shared by the tests of a run: each takes a container (or bucket) for itself."""
+    with Swift(tmp_path_factory.mktemp("swift")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def keystone_swift(tmp_path_factory: pytest.TempPathFactory, keystone: Keystone) -> Iterator[Swift]:
+    """With Keystone's projects for accounts, and in its catalogue. Shared like `swift`."""
+    with Swift(tmp_path_factory.mktemp("keystone-swift"), keystone=keystone) as server:
         yield server
 
 

@@ -111,6 +111,15 @@ class IdentityApi:
                 self.create("endpoint", token, **fields)
         return service
 
+    def ec2_keys(self, user: str, project: str) -> tuple[str, str]:
+        """An access key and its secret, by which S3 knows the user as a member of the project."""
+        token = self.token("admin", "admin", PASSWORD)
+        tenant, who = self.ids("projects", token)[project], self.ids("users", token)[user]
+        made = self.call("POST", f"/users/{who}/credentials/OS-EC2", {"tenant_id": tenant}, token=token)[1][
+            "credential"
+        ]
+        return made["access"], made["secret"]
+
     def register_limits(self, service: str, limits: Mapping[str, int]) -> None:
         """Unified limits for the image service, and the system role by which user glance reads them."""
         token = self.token("admin", "admin", PASSWORD)
