@@ -1,8 +1,10 @@
 """Where image data lies."""
 
 from upstream.stores.base import HasPath, Store, Stored, Witness, Writable
-from upstream.stores.config import FileStoreConfig, HttpStoreConfig, StoresConfig
+from upstream.stores.config import StoresConfig
+from upstream.stores.file import FileStoreConfig
 from upstream.stores.glance import GlanceFile
+from upstream.stores.http import HttpStoreConfig
 from upstream.stores.locations import check_external, redacted
 from upstream.stores.sources import LocationsSource
 from upstream.stores.staging import Staging, open_staging

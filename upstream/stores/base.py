@@ -1,6 +1,9 @@
-"""What a store must be able to do. A new store is one module, one row in `KINDS`, one line in the contract tests."""
+"""What a store must be able to do.
 
-from collections.abc import AsyncIterator
+A new kind is a package, a row in `kinds.py` and one in `config.py`, and a peer in the contract tests.
+"""
+
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +74,13 @@ class Writable(Protocol):
 
     async def delete(self, location: Location) -> None:
         """Remove the data. Raises DataNotFound, Denied, Unavailable, Conflict while something uses it."""
+
+    async def remove_leftover(self, image_id: str, kept: Collection[Location]) -> None:
+        """Remove what a write of that image left whose process was killed, the whole object too.
+
+        Data at one of the `kept` locations stay. That there is nothing is no error. Nobody may be writing that image.
+        Raises Denied, Unavailable, Conflict.
+        """
 
 
 @runtime_checkable

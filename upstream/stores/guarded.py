@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -76,6 +76,12 @@ class Guarded:
             raise NotSupported(f"{self.id} deletes nothing")
         async with self._asked("delete"):
             await self._inner.delete(location)
+
+    async def remove_leftover(self, image_id: str, kept: Collection[Location]) -> None:
+        """A store that takes no uploads has none."""
+        if isinstance(self._inner, Writable):
+            async with self._asked("remove_leftover"):
+                await self._inner.remove_leftover(image_id, kept)
 
     async def close(self) -> None:
         await self._inner.close()

@@ -5,7 +5,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from upstream.stores.files import Folder, create_part, sync_dir
+from upstream.stores.file import Folder, create_part, sync_dir
 
 
 class Rework:

@@ -9,7 +9,7 @@ import structlog
 
 from upstream.errors import DataNotFound
 from upstream.stores import file
-from upstream.stores.config import FileStoreConfig
+from upstream.stores.file import FileStoreConfig
 from upstream.stores.locations import file_url
 from upstream.stores.reworks import Rework
 from upstream.types import Location

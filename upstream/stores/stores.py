@@ -1,29 +1,25 @@
 """All configured stores behind one face: which of them a location means, and which is asked first."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from metrics import Instruments
-from upstream.errors import DataNotFound, Invalid, NotSupported, UpstreamError
-from upstream.stores import file, http
-from upstream.stores.base import Store, Stored, Witness
-from upstream.stores.config import FileStoreConfig, HttpStoreConfig, StoresConfig
+from upstream.errors import Invalid, NotSupported, UpstreamError
+from upstream.stores.base import Stored, Witness
+from upstream.stores.config import StoresConfig
 from upstream.stores.guarded import Guarded
-from upstream.stores.locations import file_url, infer_store, kind_of
+from upstream.stores.kinds import open_store
+from upstream.stores.locations import infer_store, kind_of
 from upstream.stores.refusals import Refusals
 from upstream.stores.sources import LocationsSource, OpenPlace, Place
 from upstream.types import Location
 
 log = structlog.get_logger()
-
-StoreFactory = Callable[[str, Any], Awaitable[Store]]
-KINDS: Mapping[str, StoreFactory] = {"file": file.open_store, "http": http.open_store}
-"""One row per kind of `BackendConfig`; the factory gets the store's id and its configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +41,10 @@ class Stores:
     def __init__(self, config: StoresConfig, opened: Mapping[str, Guarded]) -> None:
         self._config, self._opened = config, opened
         self._refusals = Refusals()
-        self._owned = [prefix for store in config.backends for prefix in _prefixes(config, store)]
-        # Read from, though nobody would say that they are this store's: files whose folder was moved.
-        self._prefixes = [*self._owned, *_bare_schemes(config)]
+        backends = config.backends.items()
+        self._owned = [(prefix, store) for store, backend in backends for prefix in backend.own_prefixes()]
+        further = [(prefix, store) for store, backend in backends for prefix in backend.further_prefixes()]
+        self._prefixes = [*self._owned, *further]
 
     def of(self, location: Location) -> str:
         """The id of the store that a location means: the one it names if that reads such URLs, else the one it fits.
@@ -162,18 +159,10 @@ class Stores:
         """See `Writable.delete`. Raises NotSupported if the store is read-only."""
         await self._opened[self.of(location)].delete(location)
 
-    async def remove_leftover(self, image_id: str, store: str, known: Sequence[Location]) -> None:
-        """Remove data of an image that none of its `known` locations names: a process may have died in between.
-
-        That there are none, or that the store cannot tell where they would be, is no error.
-        """
-        backend = self._config.backends.get(store)
-        if not isinstance(backend, FileStoreConfig):
-            return
-        url = file_url(PurePosixPath(backend.dir.absolute()), image_id)
-        if not any(location.url == url for location in known):
-            with suppress(DataNotFound):
-                await self._opened[store].delete(Location(url=url))
+    async def remove_leftover(self, image_id: str, store: str, known: Collection[Location]) -> None:
+        """See `Writable.remove_leftover`. A store that is not configured any more has nothing to be removed from."""
+        if store in self._opened:
+            await self._opened[store].remove_leftover(image_id, known)
 
     def infos(self) -> list[StoreInfo]:
         return [
@@ -184,7 +173,7 @@ class Stores:
                 is_read_only=backend.read_only,
                 kind=backend.kind,
                 weight=backend.weight,
-                properties=_properties(backend),
+                properties=backend.properties(),
             )
             for store, backend in self._config.backends.items()
         ]
@@ -209,26 +198,6 @@ class Stores:
             return None
 
 
-def _prefixes(config: StoresConfig, store: str) -> list[tuple[str, str]]:
-    """Beginnings of URLs that are this store's."""
-    backend = config.backends[store]
-    if isinstance(backend, FileStoreConfig):
-        folder = file_url(PurePosixPath(backend.dir.absolute()), "")
-        return [(f"{folder}/", store)]
-    return [("http://", store), ("https://", store)]
-
-
-def _bare_schemes(config: StoresConfig) -> list[tuple[str, str]]:
-    return [("file://", store) for store, backend in config.backends.items() if isinstance(backend, FileStoreConfig)]
-
-
-def _properties(backend: FileStoreConfig | HttpStoreConfig) -> Mapping[str, Any]:
-    """What an operator may know of a store of this kind, by Glance's names."""
-    if isinstance(backend, FileStoreConfig):
-        return {"data_dir": str(backend.dir), "chunk_size": file.READ_BYTES, "thin_provisioning": False}
-    return {}
-
-
 @contextmanager
 def _refusal_logged(store: str | None) -> Iterator[None]:
     try:
@@ -244,7 +213,7 @@ async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIt
     async with AsyncExitStack() as stack:
         opened = {}
         for store, backend in config.backends.items():
-            inner = await KINDS[backend.kind](store, backend)
+            inner = await open_store(store, backend.kind, backend)
             stack.push_async_callback(inner.close)
             opened[store] = Guarded(store, inner, instruments, requests_max=backend.requests_max, wait_s=backend.wait_s)
         yield Stores(config, opened)

@@ -18,7 +18,7 @@ from yarl import URL
 from upstream.errors import Denied, Invalid, Unavailable
 from upstream.http import METADATA_NETWORKS, AddressGuard, GuardedResolver
 from upstream.stores import http
-from upstream.stores.config import HttpStoreConfig
+from upstream.stores.http import HttpStoreConfig
 from upstream.stores.locations import parse_http
 from upstream.types import Location
 

@@ -15,8 +15,8 @@ DISK = Noise(2 * MIB + 5, seed=7)
 
 
 @pytest.fixture
-async def peer(tmp_path: Path) -> AsyncIterator[HttpPeer]:
-    async with http_peer(tmp_path) as opened:
+async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[HttpPeer]:
+    async with http_peer(request, tmp_path) as opened:
         opened.origin.add("disk", DISK)
         yield opened
 

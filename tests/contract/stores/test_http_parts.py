@@ -19,8 +19,8 @@ MONDAY, A_SECOND_LATER = "Mon, 05 Jan 2026 10:00:00 GMT", "Mon, 05 Jan 2026 10:0
 
 
 @pytest.fixture
-async def peer(tmp_path: Path) -> AsyncIterator[HttpPeer]:
-    async with http_peer(tmp_path) as opened:
+async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[HttpPeer]:
+    async with http_peer(request, tmp_path) as opened:
         opened.origin.add("disk", DISK)
         yield opened
 

@@ -48,9 +48,9 @@ class OddPeer(HttpPeer):
 async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Peer]:
     async with AsyncExitStack() as stack:
         if request.param in PEERS:
-            yield await stack.enter_async_context(PEERS[request.param](tmp_path))
+            yield await stack.enter_async_context(PEERS[request.param](request, tmp_path))
         else:
-            plain = await stack.enter_async_context(http_peer(tmp_path))
+            plain = await stack.enter_async_context(http_peer(request, tmp_path))
             odd = OddPeer(plain.store, plain.origin)
             odd.fault = WAYS[request.param]
             yield odd

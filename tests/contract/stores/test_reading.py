@@ -16,7 +16,7 @@ SIZE = 3 * MIB + 17
 
 @pytest.fixture(params=PEERS)
 async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Peer]:
-    async with PEERS[request.param](tmp_path) as opened:
+    async with PEERS[request.param](request, tmp_path) as opened:
         yield opened
 
 

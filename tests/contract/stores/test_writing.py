@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores.peers import WRITABLE, FilePeer, arriving, read_whole
+from tests.contract.stores.peers import WRITABLE, WritablePeer, arriving, read_whole
 from tests.origin import MIB, Fixed, Noise
 from upstream.errors import DataNotFound, Duplicate, Invalid
 
@@ -14,8 +14,8 @@ IMAGE_ID = "8f1f5a0e-0000-4000-8000-000000000001"
 
 
 @pytest.fixture(params=WRITABLE)
-async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FilePeer]:
-    async with WRITABLE[request.param](tmp_path) as opened:
+async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[WritablePeer]:
+    async with WRITABLE[request.param](request, tmp_path) as opened:
         yield opened
 
 
@@ -28,7 +28,7 @@ async def broken(content: Noise, at: int) -> AsyncIterator[bytes]:
     raise Broken
 
 
-async def test_what_was_written_is_read_back(peer: FilePeer) -> None:
+async def test_what_was_written_is_read_back(peer: WritablePeer) -> None:
     content = Noise(3 * MIB + 17, seed=2)
 
     stored = await peer.store.write(IMAGE_ID, arriving(content), None)
@@ -38,7 +38,7 @@ async def test_what_was_written_is_read_back(peer: FilePeer) -> None:
     assert await read_whole(peer.store, stored.location) == content.read()
 
 
-async def test_many_small_chunks_are_written_in_order(peer: FilePeer) -> None:
+async def test_many_small_chunks_are_written_in_order(peer: WritablePeer) -> None:
     content = Noise(10_007, seed=3)
 
     async def crumbs() -> AsyncIterator[bytes]:
@@ -51,7 +51,7 @@ async def test_many_small_chunks_are_written_in_order(peer: FilePeer) -> None:
     assert await read_whole(peer.store, stored.location) == content.read()
 
 
-async def test_a_second_write_of_an_id_changes_nothing(peer: FilePeer) -> None:
+async def test_a_second_write_of_an_id_changes_nothing(peer: WritablePeer) -> None:
     location = await peer.put(IMAGE_ID, Fixed(b"first"))
 
     with pytest.raises(Duplicate):
@@ -61,7 +61,7 @@ async def test_a_second_write_of_an_id_changes_nothing(peer: FilePeer) -> None:
     assert await peer.names() == [IMAGE_ID]
 
 
-async def test_of_two_writes_at_once_one_wins(peer: FilePeer) -> None:
+async def test_of_two_writes_at_once_one_wins(peer: WritablePeer) -> None:
     contents = [Noise(2 * MIB, seed=4), Noise(2 * MIB, seed=5)]
 
     results = await asyncio.gather(
@@ -78,14 +78,14 @@ async def test_of_two_writes_at_once_one_wins(peer: FilePeer) -> None:
     assert await peer.names() == [IMAGE_ID]
 
 
-async def test_failing_data_leaves_nothing_and_its_error_passes(peer: FilePeer) -> None:
+async def test_failing_data_leaves_nothing_and_its_error_passes(peer: WritablePeer) -> None:
     with pytest.raises(Broken):
         await peer.store.write(IMAGE_ID, broken(Noise(3 * MIB), 2 * MIB), 3 * MIB)
 
     assert await peer.names() == []
 
 
-async def test_a_cancelled_write_leaves_nothing(peer: FilePeer) -> None:
+async def test_a_cancelled_write_leaves_nothing(peer: WritablePeer) -> None:
     stuck = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -103,7 +103,7 @@ async def test_a_cancelled_write_leaves_nothing(peer: FilePeer) -> None:
     assert (await peer.put(IMAGE_ID, Fixed(b"again"))).url.endswith(IMAGE_ID)
 
 
-async def test_deleted_data_is_gone(peer: FilePeer) -> None:
+async def test_deleted_data_is_gone(peer: WritablePeer) -> None:
     location = await peer.put(IMAGE_ID, Fixed(b"data"))
 
     await peer.store.delete(location)
@@ -114,7 +114,7 @@ async def test_deleted_data_is_gone(peer: FilePeer) -> None:
         await peer.store.delete(location)
 
 
-async def test_a_reader_keeps_what_is_deleted_meanwhile(peer: FilePeer) -> None:
+async def test_a_reader_keeps_what_is_deleted_meanwhile(peer: WritablePeer) -> None:
     content = Noise(3 * MIB)
     location = await peer.put(IMAGE_ID, content)
 
@@ -127,7 +127,7 @@ async def test_a_reader_keeps_what_is_deleted_meanwhile(peer: FilePeer) -> None:
 
 
 @pytest.mark.parametrize("image_id", ["", ".", "..", "../x", "a/b", ".hidden", "a\0b", "x" * 300])
-async def test_an_id_that_is_no_name_is_invalid(peer: FilePeer, image_id: str) -> None:
+async def test_an_id_that_is_no_name_is_invalid(peer: WritablePeer, image_id: str) -> None:
     with pytest.raises(Invalid):
         await peer.store.write(image_id, arriving(Fixed(b"data")), None)
     assert await peer.names() == []

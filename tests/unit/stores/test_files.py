@@ -13,9 +13,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from upstream.errors import DataNotFound, Denied, Duplicate, Invalid, StoreFull, Unavailable, UpstreamError, WrongLength
-from upstream.stores.config import FileStoreConfig
-from upstream.stores.file import FileStore, open_store
-from upstream.stores.files import Folder, Part, Whole
+from upstream.stores.file import FileStore, FileStoreConfig, Folder, open_store
+from upstream.stores.file.files import Part, Whole
 from upstream.types import Location
 
 IMAGE_ID = "8f1f5a0e-0000-4000-8000-000000000001"
@@ -158,7 +157,7 @@ def test_a_closed_file_is_neither_opened_nor_read(folder: Folder) -> None:
 _WRITER = """
 import sys, time
 from pathlib import Path
-from upstream.stores.files import Folder, Part
+from upstream.stores.file.files import Folder, Part
 folder = Folder("local", Path(sys.argv[1]))
 part = Part(folder, "killed", None)
 part.open(None)

@@ -1,7 +1,7 @@
 """The guard around every store: limit, metrics, and no error that is not ours."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -50,6 +50,9 @@ class Scripted:
     async def delete(self, location: Location) -> None:
         if self.error:
             raise self.error
+
+    async def remove_leftover(self, image_id: str, kept: Collection[Location]) -> None:
+        await self.delete(HERE)
 
     async def close(self) -> None:
         pass

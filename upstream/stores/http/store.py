@@ -15,7 +15,7 @@ from upstream.errors import Invalid, Unavailable, WrongLength
 from upstream.http import AddressGuard, GuardedResolver, translated
 from upstream.stores.answers import Answer, Body, Wanted
 from upstream.stores.base import Witness
-from upstream.stores.config import HttpStoreConfig
+from upstream.stores.http.config import HttpStoreConfig
 from upstream.stores.locations import HttpTarget, parse_http, redirected
 from upstream.stores.validators import Seen
 from upstream.types import Location

@@ -1,24 +1,23 @@
 """Images as files of one folder. What blocks runs in a bounded pool of threads and is told in `files.py`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import ParamSpec, TypeVar
 
 import structlog
 
-from upstream.errors import Unproved, WrongLength
+from upstream.errors import DataNotFound, Unproved, WrongLength
 from upstream.stores.base import Stored, Witness
-from upstream.stores.config import FileStoreConfig
-from upstream.stores.files import Folder, Part, Whole
+from upstream.stores.file.config import READ_BYTES, FileStoreConfig
+from upstream.stores.file.files import Folder, Part, Whole
 from upstream.stores.locations import file_url, parse_file
 from upstream.types import Location
 
 log = structlog.get_logger()
 
-READ_BYTES = 1024 * 1024
 _GATHER_BYTES = 1024 * 1024  # small chunks are written together: a call into the pool costs as much as 100 KiB
 _GATHER_CHUNKS = 512  # a writev takes at most 1024
 _P = ParamSpec("_P")
@@ -90,11 +89,19 @@ class FileStore:
             # Waiting does not hand a second cancellation to the thread: what was begun is undone in any case.
             await asyncio.wait([asyncio.wrap_future(self._pool.submit(part.abandon))])
             raise
-        url = file_url(PurePosixPath(self._folder.dir), image_id)
-        return Stored(location=Location(url=url, metadata={"store": self._id}), size_bytes=part.size_bytes)
+        return Stored(
+            location=Location(url=self._url(image_id), metadata={"store": self._id}), size_bytes=part.size_bytes
+        )
 
     async def delete(self, location: Location) -> None:
         await self._run(self._folder.remove, parse_file(location.url))
+
+    async def remove_leftover(self, image_id: str, kept: Collection[Location]) -> None:
+        """See `Writable.remove_leftover`."""
+        url = self._url(image_id)
+        if not any(location.url == url for location in kept):
+            with suppress(DataNotFound):
+                await self.delete(Location(url=url))
 
     async def names(self) -> list[str]:
         """The ids of all images whose data are here."""
@@ -102,6 +109,9 @@ class FileStore:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._pool.shutdown)
+
+    def _url(self, image_id: str) -> str:
+        return file_url(PurePosixPath(self._folder.dir), image_id)
 
     async def _run(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         future: Future[_T] = self._pool.submit(call, *args, **kwargs)

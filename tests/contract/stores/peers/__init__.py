@@ -1,0 +1,32 @@
+"""The stores under contract, each with a way to put data into it: one module per kind.
+
+A peer asks the request for the servers it needs, which the tests of a run share (tests/peers/fixtures.py).
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.contract.stores.peers.files import file_peer
+from tests.contract.stores.peers.peer import Peer, WritablePeer, WritableStore, arriving, read_whole
+from tests.contract.stores.peers.web import HttpPeer, http_peer
+
+OpenPeer = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[Peer]]
+OpenWritable = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[WritablePeer]]
+
+PEERS: dict[str, OpenPeer] = {"file": file_peer, "http": http_peer}
+WRITABLE: dict[str, OpenWritable] = {"file": file_peer}
+
+__all__ = [
+    "PEERS",
+    "WRITABLE",
+    "HttpPeer",
+    "Peer",
+    "WritablePeer",
+    "WritableStore",
+    "arriving",
+    "http_peer",
+    "read_whole",
+]

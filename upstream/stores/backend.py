@@ -1,0 +1,29 @@
+"""What the configuration of every kind of store has, and what each kind says of itself."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field
+
+
+class BackendConfig(BaseModel, frozen=True, extra="forbid"):
+    """One of `stores.backends`. Each kind adds its `kind` and its keys, in its own package."""
+
+    read_only: ClassVar[bool] = False
+
+    weight: int = 0  # locations are tried from the heaviest store down
+    description: str = ""
+    requests_max: int = Field(default=256, ge=1)  # further requests wait ...
+    wait_s: float = Field(default=30.0, gt=0)  # ... so long, then the store counts as unavailable
+
+    def own_prefixes(self) -> tuple[str, ...]:
+        """Beginnings of URLs that are this store's: where a row names no store, it is the one with the longest."""
+        return ()
+
+    def further_prefixes(self) -> tuple[str, ...]:
+        """Beginnings of URLs that this store can read too, though nobody would say that they are its own."""
+        return ()
+
+    def properties(self) -> Mapping[str, Any]:
+        """What `GET /v2/info/stores/detail` tells of it, by Glance's names."""
+        return {}

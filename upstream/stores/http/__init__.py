@@ -1,0 +1,6 @@
+"""Images behind plain http and https."""
+
+from upstream.stores.http.config import HttpStoreConfig
+from upstream.stores.http.store import HttpStore, chunks_of, open_store
+
+__all__ = ["HttpStore", "HttpStoreConfig", "chunks_of", "open_store"]
