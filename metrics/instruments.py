@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which no query of ours needs
 
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LAG_S = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _DURATION_S = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 
 
@@ -218,7 +219,7 @@ def _loop_lag(registry: CollectorRegistry) -> Histogram:
     return Histogram(
         "glint_loop_lag_seconds",
         "How late the event loop woke from a short sleep.",
-        buckets=_LATENCY_S,
+        buckets=_LAG_S,
         registry=registry,
     )
 
