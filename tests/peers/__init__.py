@@ -1,5 +1,6 @@
 """Real servers and real clients, for tests and benches."""
 
+from tests.peers.ceph import Ceph
 from tests.peers.clients import ClientFailed, Clients, Finished
 from tests.peers.debian import PackagesMissing
 from tests.peers.environments import InstallFailed, ensure_environment
@@ -11,6 +12,7 @@ from tests.peers.memcached import Memcached
 from tests.peers.nginx import CachingNginx, ProxyNginx, StaticNginx, Tuning
 from tests.peers.ports import free_port
 from tests.peers.postgresql import PostgreSQL
+from tests.peers.rgw import Rgw
 from tests.peers.server import Server, ServerFailed
 from tests.peers.swift import Swift, SwiftOptions
 from tests.peers.swift_api import SwiftFailed
@@ -20,6 +22,7 @@ __all__ = [
     "PASSWORD",
     "USERS",
     "CachingNginx",
+    "Ceph",
     "ClientFailed",
     "Clients",
     "Finished",
@@ -33,6 +36,7 @@ __all__ = [
     "PackagesMissing",
     "PostgreSQL",
     "ProxyNginx",
+    "Rgw",
     "Server",
     "ServerFailed",
     "StaticNginx",

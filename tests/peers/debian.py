@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,19 @@ PACKAGES = {
     "varnishd": "varnish",
     "strace": "strace",
     "qemu-img": "qemu-utils",
+    "ceph-mon": "ceph-mon",
+    "monmaptool": "ceph-common",
+    "ceph-osd": "ceph-osd",
+    "ceph": "ceph-common",
+    "ceph-authtool": "ceph-common",
+    "rbd": "ceph-common",
+    "radosgw": "radosgw",
+    "radosgw-admin": "radosgw",
+    "python3-rados": "python3-rados",
+    "python3-rbd": "python3-rbd",
 }
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # an ordinary user's PATH lacks sbin
+DIST_PACKAGES = Path("/usr/lib/python3/dist-packages")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -37,6 +49,11 @@ def program(name: str) -> Path:
     return Path(found)
 
 
+def extension_module(name: str) -> Path | None:
+    """A module that a package compiled for this version of Python."""
+    return next(DIST_PACKAGES.glob(f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"), None)
+
+
 def ensure_packages(programs: Iterable[str]) -> None:
     """Install the packages of those `programs` that are not there. Raises PackagesMissing."""
     missing = _missing(programs)
@@ -54,11 +71,13 @@ def ensure_packages(programs: Iterable[str]) -> None:
 
 
 def _missing(programs: Iterable[str]) -> list[str]:
-    return sorted(PACKAGES[name] for name in programs if _find(name) is None)
+    return sorted({PACKAGES[name] for name in programs if _find(name) is None})
 
 
 def _find(name: str) -> str | None:
-    """PostgreSQL's programs lie in a folder for each of its releases."""
+    """PostgreSQL's programs lie in a folder for each of its releases, Python's modules with those of Debian's own."""
+    if name.startswith("python3-"):
+        return str(module) if (module := extension_module(name.removeprefix("python3-"))) else None
     releases = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
     return shutil.which(name, path=":".join([*(str(folder) for folder in reversed(releases)), SEARCH]))
 

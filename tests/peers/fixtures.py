@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.peers.ceph import Ceph
+from tests.peers.ceph_bindings import link_bindings
 from tests.peers.clients import Clients
 from tests.peers.glance import Glance
 from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
 from tests.peers.nginx import StaticNginx
+from tests.peers.rgw import Rgw
 from tests.peers.swift import Swift
 
 
@@ -57,3 +60,18 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StaticNginx]:
 @pytest.fixture(scope="session")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Clients:
     return Clients.installed(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
+    """Shared by the tests of a run, and never stopped; who freezes a part of it thaws it before the test ends."""
+    link_bindings()
+    with Ceph(tmp_path_factory.mktemp("ceph")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def rgw(tmp_path_factory: pytest.TempPathFactory, ceph: Ceph) -> Iterator[Rgw]:
+    """Shared by the tests of a run: each takes buckets of its own."""
+    with Rgw(tmp_path_factory.mktemp("rgw"), ceph) as gateway:
+        yield gateway

@@ -1,6 +1,7 @@
 """Makes what the peers need: `python -m tests.peers.install [NAME...]`, all of it if no name is given.
 
-A name is that of an environment (a lock file in `requirements/`) or of a program from a Debian package.
+A name is that of an environment (a lock file in `requirements/`) or of a program from a Debian package. Without names,
+Ceph's bindings are linked into the environment that this runs in, and a Ceph is made for the tests to copy.
 Safe to repeat, and to run several times at once.
 """
 
@@ -9,6 +10,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.peers.ceph_bindings import link_bindings
+from tests.peers.ceph_template import ensure_template
 from tests.peers.debian import PACKAGES, PackagesMissing, ensure_packages
 from tests.peers.environments import NAMES, InstallFailed, ensure_environment
 
@@ -24,6 +27,9 @@ def main() -> int:
             packages = pool.submit(ensure_packages, [name for name in names if name in PACKAGES])
             list(pool.map(install_environment, [name for name in names if name in NAMES]))
             packages.result()
+        if names == [*PACKAGES, *NAMES]:
+            link_bindings()
+            ensure_template("memstore")
     except (InstallFailed, PackagesMissing) as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@ import pytest
 from tests.peers import (
     USERS,
     CachingNginx,
+    Ceph,
     ClientFailed,
     Clients,
     Glance,
@@ -22,6 +23,7 @@ from tests.peers import (
     Keystone,
     MariaDB,
     Memcached,
+    Rgw,
     ServerFailed,
     StaticNginx,
     Tuning,
@@ -184,6 +186,29 @@ async def test_an_image_goes_into_glance_and_comes_out(glance: Glance, clients: 
     assert (tmp_path / "out").read_bytes() == (tmp_path / "in").read_bytes()
     assert (glance.image_dirs[0] / image["id"]).exists()
     assert glance.memcached.stats()["curr_items"] > 0
+
+
+def test_ceph_keeps_an_image_for_the_user_that_glance_would_be(ceph: Ceph, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(os.urandom(1 << 20))
+
+    ceph.rbd("import", tmp_path / "in", f"{ceph.pool}/kept")
+    ceph.rbd("export", f"{ceph.pool}/kept", tmp_path / "out")
+    ceph.rbd("rm", f"{ceph.pool}/kept")
+
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "in").read_bytes()
+    assert ceph.ceph("fsid").strip() == ceph.fsid
+
+
+def test_a_frozen_osd_answers_once_thawed(ceph: Ceph) -> None:
+    with ceph.frozen(), pytest.raises(ServerFailed, match="Connection timed out"):
+        ceph.rbd("ls", ceph.pool, "--rados_osd_op_timeout=1")
+
+    ceph.rbd("ls", ceph.pool)
+
+
+def test_the_gateway_of_ceph_lists_no_bucket_to_strangers_and_makes_one_for_its_user(rgw: Rgw) -> None:
+    assert rgw.buckets() == []
+    assert get(rgw.url, "/nothing-here")[0] == 404
 
 
 def test_no_server_outlives_the_process_that_started_it(tmp_path: Path) -> None:
