@@ -6,6 +6,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LAG_S = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_STORE_S = (*_LATENCY_S, 60, 300, 900, 3600)
 _DURATION_S = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 
 
@@ -137,20 +138,7 @@ class Instruments:
         self.memcached_errors = Counter(
             "glint_memcached_errors", "Failed calls to memcached, by operation.", ["operation"], registry=registry
         )
-        self.store_seconds = Histogram(
-            "glint_store_seconds",
-            "Time of a store's answer by operation; a read counts until its first byte.",
-            ["store", "operation"],
-            buckets=_LATENCY_S,
-            registry=registry,
-        )
-        self.store_errors = Counter(
-            "glint_store_errors",
-            "Failed store operations, by error.",
-            ["store", "operation", "error"],
-            registry=registry,
-        )
-        self.store_reads = Counter("glint_store_reads", "Reads opened at a store.", ["store"], registry=registry)
+        self._add_stores(registry)
         self.keystone_seconds = Histogram(
             "glint_keystone_seconds",
             "Time of Keystone's answers by operation: validate or authenticate.",
@@ -175,6 +163,64 @@ class Instruments:
             registry=registry,
         )
         self.loop_lag_seconds = _loop_lag(registry)
+
+    def _add_stores(self, registry: CollectorRegistry) -> None:
+        self.store_requests = Counter(
+            "glint_store_requests",
+            "Requests to a store by operation (read, size, write or delete) and result: ok, cancelled, or the error.",
+            ["store", "operation", "result"],
+            registry=registry,
+        )
+        self.store_seconds = Histogram(
+            "glint_store_seconds",
+            "Time of a store's requests by phase: wait (for a slot), first_byte (of a read, after that) or whole.",
+            ["store", "operation", "phase"],
+            buckets=_STORE_S,
+            registry=registry,
+        )
+        self.store_timeouts = Counter(
+            "glint_store_timeouts",
+            "Requests to a store that it was silent to for too long, by phase: wait, connect, open, first_byte, idle, "
+            "size, delete or write.",
+            ["store", "operation", "phase"],
+            registry=registry,
+        )
+        self.store_bytes = Counter(
+            "glint_store_bytes", "Bytes read from and written to a store.", ["store", "operation"], registry=registry
+        )
+        self.store_in_flight = Gauge(
+            "glint_store_in_flight",
+            "Requests that a store works on, by purpose: demand (a client waits), prewarm or refetch.",
+            ["store", "purpose"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.store_waiting = Gauge(
+            "glint_store_waiting",
+            "Requests that wait for a slot of a store, by purpose.",
+            ["store", "purpose"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.store_limited_seconds = Counter(
+            "glint_store_limited_seconds",
+            "Time that reads and writes of a store waited for its bandwidth limits.",
+            ["store", "operation"],
+            registry=registry,
+        )
+        self.store_circuit = Gauge(
+            "glint_store_circuit",
+            "A store's circuit as its worst worker sees it: 0 closed, 1 half open (one request tries), 2 open.",
+            ["store"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.store_refusals = Counter(
+            "glint_store_refusals",
+            "Requests that were not made because the store's circuit was open.",
+            ["store"],
+            registry=registry,
+        )
 
     def count_request(self, method: str, route: str, status: int, took_s: float) -> None:
         """One request that was answered. Finding the series by their labels costs more than counting."""

@@ -79,6 +79,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     upstream.Denied: HTTPStatus.SERVICE_UNAVAILABLE,
     upstream.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     upstream.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    upstream.NotAsked: HTTPStatus.SERVICE_UNAVAILABLE,
     upstream.Unreachable: HTTPStatus.GATEWAY_TIMEOUT,
     upstream.BrokenAnswer: HTTPStatus.BAD_GATEWAY,
     upstream.Unproved: HTTPStatus.SERVICE_UNAVAILABLE,

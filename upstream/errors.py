@@ -30,11 +30,16 @@ class Unauthenticated(UpstreamError):
 
 
 class Unavailable(UpstreamError):
-    """A service did not answer in time or said 5xx. Trying again may help."""
+    """A service did not answer in time or said 5xx. Trying again may help.
 
-    def __init__(self, service: str, reason: str = "", retry_after_s: float | None = None) -> None:
+    `phase`, if it was silent for too long: what was waited for, in the words of the metrics.
+    """
+
+    def __init__(
+        self, service: str, reason: str = "", retry_after_s: float | None = None, *, phase: str | None = None
+    ) -> None:
         super().__init__(f"{service} is unavailable" + (f": {reason}" if reason else ""))
-        self.service, self.retry_after_s = service, retry_after_s
+        self.service, self.retry_after_s, self.phase = service, retry_after_s, phase
 
 
 class Unproved(Unavailable):
@@ -42,6 +47,10 @@ class Unproved(Unavailable):
 
     It says nothing of another part, nor of a reader who begins anew.
     """
+
+
+class NotAsked(Unavailable):
+    """A store that failed several times in a row: for a moment it is not asked. It says nothing of one object there."""
 
 
 class Unreachable(Unavailable):

@@ -97,14 +97,16 @@ class GuardedResolver(AbstractResolver):
 
 
 @contextmanager
-def translated(service: str) -> Iterator[None]:
+def translated(service: str, phase: str = "open") -> Iterator[None]:
     """Client errors become ours. Nothing of the URL gets into the messages, since it may hold credentials."""
     try:
         yield
     except aiohttp.InvalidURL as error:
         raise Invalid(f"{service} was given a URL that cannot be asked") from error
+    except aiohttp.ConnectionTimeoutError as error:
+        raise Unavailable(service, "it could not be connected to in time", phase="connect") from error
     except TimeoutError as error:
-        raise Unavailable(service, "no answer in time") from error
+        raise Unavailable(service, "no answer in time", phase=phase) from error
     except aiohttp.ClientSSLError as error:
         raise Unavailable(service, "its TLS certificate or handshake was refused") from error
     except aiohttp.ClientConnectorDNSError as error:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from proxy.config import Config, ConfigError, load, origins
 from upstream.stores import FileStoreConfig, HttpStoreConfig
+from upstream.stores.guard.config import GuardConfig
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 KEYSTONE = {"kind": "keystone", "keystone": {"auth_url": "http://k:5000", "username": "u", "password": "hunter2"}}
@@ -39,13 +40,15 @@ def leaves(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def test_config_yaml_has_every_key_and_none_besides() -> None:
-    """Backends are an example there: each kind with all its keys."""
+    """Backends are an example there: each kind with all its keys. What guards a store is told once for all kinds."""
     shipped = yaml.safe_load(SHIPPED.read_text())
     backends = shipped["stores"].pop("backends")
     modelled = set(leaves(Config())) - set(leaves({"stores": {"backends": Config().stores.backends}}))
     assert set(leaves(shipped)) == modelled
     models: dict[str, type[BaseModel]] = {"file": FileStoreConfig, "http": HttpStoreConfig}
-    assert {backend["kind"]: set(backend) for backend in backends.values()} == {
+    guards = [set(backend["guard"]) for backend in backends.values() if "guard" in backend]
+    assert guards == [set(GuardConfig.model_fields)]
+    assert {backend["kind"]: set(backend) | {"guard"} for backend in backends.values()} == {
         kind: set(model.model_fields) for kind, model in models.items()
     }
 

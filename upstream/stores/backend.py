@@ -5,6 +5,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from upstream.stores.guard.config import GuardConfig
+from upstream.types import Location
+
 
 class BackendConfig(BaseModel, frozen=True, extra="forbid"):
     """One of `stores.backends`. Each kind adds its `kind` and its keys, in its own package."""
@@ -15,6 +18,7 @@ class BackendConfig(BaseModel, frozen=True, extra="forbid"):
     description: str = ""
     requests_max: int = Field(default=256, ge=1)  # further requests wait ...
     wait_s: float = Field(default=30.0, gt=0)  # ... so long, then the store counts as unavailable
+    guard: GuardConfig = GuardConfig()
 
     def own_prefixes(self) -> tuple[str, ...]:
         """Beginnings of URLs that are this store's: where a row names no store, it is the one with the longest."""
@@ -23,6 +27,10 @@ class BackendConfig(BaseModel, frozen=True, extra="forbid"):
     def further_prefixes(self) -> tuple[str, ...]:
         """Beginnings of URLs that this store can read too, though nobody would say that they are its own."""
         return ()
+
+    def peer_of(self, location: Location) -> str:
+        """Who answers for this location, if not one for the whole store: one that fails is no fault of the others."""
+        return ""
 
     def properties(self) -> Mapping[str, Any]:
         """What `GET /v2/info/stores/detail` tells of it, by Glance's names."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from upstream.errors import DataNotFound, Unavailable, Unproved
+from upstream.errors import DataNotFound, NotAsked, Unavailable, Unproved
 from upstream.retry import SLOT_MAX_S, slot_s
 from upstream.types import Location
 
@@ -35,7 +35,8 @@ class _Refusal:
 class Refusals:
     """One for all stores of a process. Missing data and unavailable stores are remembered, at most 10 s long.
 
-    Denied is not: it is about credentials, which may be right the next time; nor is what is about the part asked for.
+    Denied is not: it is about credentials, which may be right the next time; nor is what is about the part asked for,
+    nor that a store as a whole was not asked (guard/circuit.py): that has its own back-off.
     A location is its row and its store, so that one registered anew is a new one.
     """
 
@@ -69,7 +70,7 @@ class Refusals:
     async def _ask(self, key: bytes, opened: Callable[[], Awaitable[_T]]) -> _T:
         try:
             result = await opened()
-        except Unproved:
+        except (Unproved, NotAsked):
             raise
         except (DataNotFound, Unavailable) as error:
             self._remember(key, error)

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
 from upstream.errors import DataNotFound, Unavailable, UpstreamError
 from upstream.stores.base import Witness
+from upstream.stores.guard.purposes import Errand, Purpose
 from upstream.types import Location
 
 log = structlog.get_logger()
@@ -21,6 +22,7 @@ class Place:
     location: Location
     store: str | None
     witness: Witness
+    errand: Errand = field(default_factory=Errand)
 
 
 class OpenPlace(Protocol):
@@ -37,8 +39,9 @@ class LocationsSource:
     The first place in the order that can be opened is read. One that refuses, or fails later, goes behind the others.
     """
 
-    def __init__(self, open_place: OpenPlace, places: Iterable[Place]) -> None:
-        self._open_place, self._order = open_place, list(places)
+    def __init__(self, open_place: OpenPlace, places: Iterable[Place], errand: Errand | None = None) -> None:
+        """`errand`, if it is one, is that of all the places."""
+        self._open_place, self._order, self._errand = open_place, list(places), errand or Errand()
         self._had_places = bool(self._order)
         self._current: Place | None = None
         self._gave = False
@@ -58,6 +61,10 @@ class LocationsSource:
             except Exception:
                 self._put_last(place)
                 raise
+
+    def wanted_for(self, purpose: Purpose) -> None:
+        """Whoever reads this source, does so for that from now on: also what runs, or waits for its turn."""
+        self._errand.change(purpose)
 
     def distrust(self) -> bool:
         """The place opened last gave wrong bytes: it is not asked again. Whether another remains."""

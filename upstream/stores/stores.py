@@ -12,7 +12,7 @@ from metrics import Instruments
 from upstream.errors import Invalid, NotSupported, UpstreamError
 from upstream.stores.base import Stored, Witness
 from upstream.stores.config import StoresConfig
-from upstream.stores.guarded import Guarded
+from upstream.stores.guard import Errand, Guarded
 from upstream.stores.kinds import open_store
 from upstream.stores.locations import infer_store, kind_of
 from upstream.stores.refusals import Refusals
@@ -95,20 +95,21 @@ class Stores:
         all others, in the order of these. A location that announces another size than `size_bytes` is passed over.
         `elsewhere` opens the bytes where they lie in no store of ours, and is asked last.
         """
+        errand = Errand()
         places = [
-            Place(location=location, store=self._store(location), witness=Witness(size_bytes=size_bytes))
+            Place(location=location, store=self._store(location), witness=Witness(size_bytes=size_bytes), errand=errand)
             for location in self._by_preference(locations, preferred)
         ]
         if elsewhere is None:
-            return LocationsSource(self._open_place, places)
-        last = Place(location=Location(url=""), store=None, witness=Witness(size_bytes=size_bytes))
+            return LocationsSource(self._open_place, places, errand)
+        last = Place(location=Location(url=""), store=None, witness=Witness(size_bytes=size_bytes), errand=errand)
 
         def open_place(
             place: Place, offset: int, stop: int | None, *, insist: bool
         ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
             return (elsewhere if place is last else self._open_place)(place, offset, stop, insist=insist)
 
-        return LocationsSource(open_place, [*places, last])
+        return LocationsSource(open_place, [*places, last], errand)
 
     @asynccontextmanager
     async def _open_place(
@@ -121,7 +122,9 @@ class Stores:
             async def opened() -> AsyncIterator[bytes]:
                 with _refusal_logged(store):
                     return await stack.enter_async_context(
-                        self._opened[store].read(place.location, offset, stop, place.witness)
+                        self._opened[store].read(
+                            place.location, offset, stop, place.witness, errand=place.errand, insist=insist
+                        )
                     )
 
             yield await self._refusals.ask(store, place.location, opened, insist=insist)
@@ -214,6 +217,14 @@ async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIt
         opened = {}
         for store, backend in config.backends.items():
             inner = await open_store(store, backend.kind, backend)
-            stack.push_async_callback(inner.close)
-            opened[store] = Guarded(store, inner, instruments, requests_max=backend.requests_max, wait_s=backend.wait_s)
+            guarded = opened[store] = Guarded(
+                store,
+                inner,
+                instruments,
+                backend.guard,
+                requests_max=backend.requests_max,
+                wait_s=backend.wait_s,
+                peer_of=backend.peer_of,
+            )
+            stack.push_async_callback(guarded.close)
         yield Stores(config, opened)

@@ -10,7 +10,8 @@ import pytest
 from metrics import Instruments
 from upstream.errors import DataNotFound, LimitExceeded, NotSupported, StoreFull, Unavailable
 from upstream.stores import Stored, Witness
-from upstream.stores.guarded import Guarded
+from upstream.stores.guard import Guarded
+from upstream.stores.guard.config import GuardConfig
 from upstream.types import Location
 
 HERE = Location(url="http://example.org/disk")
@@ -74,16 +75,16 @@ def instruments() -> Instruments:
 
 
 def guarded(inner: Scripted, instruments: Instruments, requests_max: int = 4) -> Guarded:
-    return Guarded("web", inner, instruments, requests_max=requests_max, wait_s=0.05)
+    return Guarded("web", inner, instruments, GuardConfig(), requests_max=requests_max, wait_s=0.05)
 
 
-def failures(instruments: Instruments, operation: str, error: str) -> float | None:
-    labels = {"store": "web", "operation": operation, "error": error}
-    return instruments.registry.get_sample_value("glint_store_errors_total", labels)
+def results(instruments: Instruments, operation: str, result: str = "ok") -> float | None:
+    labels = {"store": "web", "operation": operation, "result": result}
+    return instruments.registry.get_sample_value("glint_store_requests_total", labels)
 
 
-def answers(instruments: Instruments, operation: str) -> float | None:
-    labels = {"store": "web", "operation": operation}
+def timed(instruments: Instruments, operation: str, phase: str) -> float | None:
+    labels = {"store": "web", "operation": operation, "phase": phase}
     return instruments.registry.get_sample_value("glint_store_seconds_count", labels)
 
 
@@ -103,8 +104,10 @@ async def test_a_read_is_counted_and_timed_until_its_first_byte(instruments: Ins
 
     assert await read_whole(store) == b"chunkchunk"
 
-    assert instruments.registry.get_sample_value("glint_store_reads_total", {"store": "web"}) == 1
-    assert answers(instruments, "read") == 1
+    assert results(instruments, "read") == 1
+    assert [timed(instruments, "read", phase) for phase in ("wait", "first_byte", "whole")] == [1, 1, 1]
+    moved = instruments.registry.get_sample_value("glint_store_bytes_total", {"store": "web", "operation": "read"})
+    assert moved == len(b"chunkchunk")
 
 
 async def test_operations_are_timed(instruments: Instruments) -> None:
@@ -114,7 +117,7 @@ async def test_operations_are_timed(instruments: Instruments) -> None:
     await store.write("id", given(), None)
     await store.delete(HERE)
 
-    assert [answers(instruments, operation) for operation in ("size", "write", "delete")] == [1, 1, 1]
+    assert [timed(instruments, operation, "whole") for operation in ("size", "write", "delete")] == [1, 1, 1]
 
 
 async def test_a_stores_own_error_passes_and_is_counted(instruments: Instruments) -> None:
@@ -125,7 +128,7 @@ async def test_a_stores_own_error_passes_and_is_counted(instruments: Instruments
     with pytest.raises(DataNotFound):
         await store.size(HERE)
 
-    assert failures(instruments, "read", "DataNotFound") == failures(instruments, "size", "DataNotFound") == 1
+    assert results(instruments, "read", "DataNotFound") == results(instruments, "size", "DataNotFound") == 1
 
 
 @pytest.mark.parametrize("fails_after", [0, 1])
@@ -136,7 +139,7 @@ async def test_an_error_nobody_expected_becomes_unavailable(instruments: Instrum
         await read_whole(store)
 
     assert "secret" not in str(caught.value)
-    assert failures(instruments, "read", "KeyError") == 1
+    assert results(instruments, "read", "KeyError") == 1
 
 
 @pytest.mark.parametrize("error", [KeyError("ours"), LimitExceeded("quota")])
@@ -147,14 +150,14 @@ async def test_what_the_callers_data_raises_is_not_the_stores_error(instruments:
         await store.write("id", given(error), None)
 
     assert caught.value is error
-    assert failures(instruments, "write", type(error).__name__) is None
+    assert results(instruments, "write", type(error).__name__) is None
 
 
 async def test_what_a_store_raises_while_writing_is_its_error(instruments: Instruments) -> None:
     with pytest.raises(StoreFull):
         await guarded(Scripted(StoreFull("full")), instruments).write("id", given(), None)
 
-    assert failures(instruments, "write", "StoreFull") == 1
+    assert results(instruments, "write", "StoreFull") == 1
 
 
 async def test_what_the_reader_raises_passes_untouched(instruments: Instruments) -> None:
@@ -162,7 +165,7 @@ async def test_what_the_reader_raises_passes_untouched(instruments: Instruments)
         async with guarded(Scripted(), instruments).read(HERE):
             raise KeyError("the reader's own")
 
-    assert failures(instruments, "read", "KeyError") is None
+    assert results(instruments, "read", "KeyError") is None
 
 
 async def test_requests_beyond_the_limit_wait_their_turn_and_then_give_up(instruments: Instruments) -> None:
@@ -173,7 +176,7 @@ async def test_requests_beyond_the_limit_wait_their_turn_and_then_give_up(instru
             await store.size(HERE)
 
     assert await store.size(HERE) == 10
-    assert failures(instruments, "size", "Unavailable") == 1
+    assert results(instruments, "size", "Unavailable") == 1
 
 
 async def test_a_cancelled_waiter_and_a_failed_read_give_their_slots_back(instruments: Instruments) -> None:
@@ -192,7 +195,7 @@ async def test_a_cancelled_waiter_and_a_failed_read_give_their_slots_back(instru
 
 
 async def test_what_a_store_cannot_do_is_not_supported(instruments: Instruments) -> None:
-    store = Guarded("web", ReadOnly(), instruments, requests_max=1, wait_s=1)
+    store = Guarded("web", ReadOnly(), instruments, GuardConfig(), requests_max=1, wait_s=1)
 
     assert not store.has_path
     for refused in (store.write("id", given(), None), store.delete(HERE), _path(store)):

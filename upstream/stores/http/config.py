@@ -8,6 +8,7 @@ from pydantic import ByteSize, Field
 
 from upstream.http import METADATA_NETWORKS
 from upstream.stores.backend import BackendConfig
+from upstream.types import Location
 
 
 class HttpStoreConfig(BackendConfig, frozen=True, extra="forbid"):
@@ -28,3 +29,7 @@ class HttpStoreConfig(BackendConfig, frozen=True, extra="forbid"):
 
     def own_prefixes(self) -> tuple[str, ...]:
         return ("http://", "https://")
+
+    def peer_of(self, location: Location) -> str:
+        """The host and its port."""
+        return location.url.partition("://")[2].partition("/")[0].rpartition("@")[2].lower()

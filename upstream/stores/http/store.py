@@ -121,7 +121,7 @@ async def chunks_of(
     broken: Unavailable | None = None
     while broken is None and (end is None or got < end):
         try:
-            with translated(service):
+            with translated(service, "idle"):
                 async with asyncio.timeout(idle_s):
                     chunk = await response.content.readany()
         except Unavailable as error:
