@@ -139,6 +139,13 @@ class Instruments:
             "glint_memcached_errors", "Failed calls to memcached, by operation.", ["operation"], registry=registry
         )
         self._add_stores(registry)
+        self.deletions = Counter(
+            "glint_deletions",
+            "Locations whose data waited for their deletion, by what came of it: deleted, gone, kept, busy, failed, "
+            "elsewhere (a store of other hosts), or taken (by another process).",
+            ["outcome"],
+            registry=registry,
+        )
         self.keystone_seconds = Histogram(
             "glint_keystone_seconds",
             "Time of Keystone's answers by operation: validate or authenticate.",

@@ -63,6 +63,52 @@ def serve(config: ConfigFile = None, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def scrub(
+    *,
+    as_daemon: Annotated[
+        bool, typer.Option("--daemon", "-D", help="Again and again, every deletion.wakeup_time_s, until SIGTERM.")
+    ] = False,
+    restore: Annotated[
+        str | None,
+        typer.Option("--restore", metavar="ID", help="Make this deleted image active again if its data are there."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Delete the data of images whose deletion was delayed, and what failed uploads and deletions left in the stores.
+
+    As glance-scrubber, also beside one and on several hosts at once. Exit status 0: nothing is left that is due; 1:
+    some data stay, since a store is down or something uses them, until a later run; 130: interrupted.
+    """
+    from proxy.commands import scrub as command  # noqa: PLC0415 - SQLAlchemy, which other commands do without
+    from proxy.commands.errors import CommandFailed  # noqa: PLC0415
+    from proxy.logs import configure_logging  # noqa: PLC0415
+
+    if as_daemon and (restore or dry_run or as_json):
+        raise typer.BadParameter("--daemon takes no --restore, --dry-run or --json", param_hint="--daemon")
+    loaded = load_or_exit(config, overrides)
+    quiet = loaded.logging.model_copy(update={"level": "error"})  # what a pass does is told once
+    configure_logging(loaded.logging if as_daemon else quiet)
+    all_well = True
+    try:
+        if as_daemon:
+            asyncio.run(command.daemon(loaded))
+        elif restore is not None:
+            asyncio.run(command.bring_back(loaded, restore, dry_run=dry_run, as_json=as_json))
+        else:
+            all_well = asyncio.run(command.once(loaded, dry_run=dry_run, as_json=as_json))
+    except CommandFailed as error:
+        fail(str(error))
+    except (command.Interrupted, KeyboardInterrupt):
+        typer.echo("glint: interrupted; nothing is half done, run it again for the rest", err=True)
+        sys.exit(_INTERRUPTED)
+    if not all_well:
+        sys.exit(1)
+
+
+@app.command()
 def prewarm(
     *,
     images: Annotated[

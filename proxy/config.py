@@ -13,6 +13,7 @@ from cache import CacheConfig, TokenCacheConfig
 from metrics import MetricsConfig
 from proxy.api.config import ApiConfig
 from proxy.api.cors import CorsConfig
+from proxy.deletion.config import DeletionConfig
 from upstream.http import is_loopback
 from upstream.identity import AuthConfig
 from upstream.registry import RegistryConfig
@@ -65,6 +66,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     stores: StoresConfig = StoresConfig()
     registry: RegistryConfig = RegistryConfig()
     api: ApiConfig = ApiConfig()
+    deletion: DeletionConfig = DeletionConfig()
     cors: CorsConfig = CorsConfig()
     notifications: NotificationsConfig = NotificationsConfig()
     logging: LoggingConfig = LoggingConfig()

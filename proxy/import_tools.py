@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import structlog
 
 from proxy.api.config import ApiConfig
+from proxy.deletion.scrubber import Scrubber
 from proxy.quotas import Quotas
-from upstream.errors import UpstreamError
+from upstream.errors import DataNotFound, Invalid, NotSupported, UpstreamError
 from upstream.glances import Glances
 from upstream.registry import Registry
 from upstream.stores import Staging, Stores, Web
@@ -26,10 +27,20 @@ class ImportTools:
     web: Web
     glances: Glances | None
     quotas: Quotas
+    scrubber: Scrubber
 
     async def delete(self, image_id: str, location: Location) -> None:
-        """Data that the registry knows no more: failing to remove them loses nothing but room."""
+        """Data that the registry knows no more, now or when their store is back."""
         try:
             await self.stores.delete(location)
+        except (DataNotFound, NotSupported, Invalid) as error:
+            log.info("data.not_deleted", image=image_id, store=location.store, reason=str(error))
         except UpstreamError as error:
-            log.error("import.data_left", image=image_id, store=location.store, error=type(error).__name__)
+            log.warning("import.data_left", image=image_id, store=location.store, error=type(error).__name__)
+            await self._leave(image_id, location)
+
+    async def _leave(self, image_id: str, location: Location) -> None:
+        try:
+            await self.scrubber.leave(image_id, location)
+        except UpstreamError as error:
+            log.error("import.data_lost", image=image_id, store=location.store, error=type(error).__name__)

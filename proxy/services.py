@@ -14,11 +14,11 @@ from proxy.api.config import ApiConfig
 from proxy.api.image_schema import CustomProperties
 from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthentication
 from proxy.config import Config
+from proxy.deletion.scrubber import Scrubber
 from proxy.departure import Departure
 from proxy.import_plugins import check_programs
 from proxy.import_tools import ImportTools
 from proxy.imports import Importer
-from proxy.leftovers import Leftovers
 from proxy.policy import Policy
 from proxy.prewarm import resolve
 from proxy.property_protections import PropertyProtections
@@ -67,6 +67,7 @@ class Services(Delivery):
     tasks: TaskRunner
     location_imports: location_imports.Tools
     repairs: Repairs
+    scrubber: Scrubber
 
     def begin_drain(self) -> None:
         self.tasks.begin_drain()
@@ -80,6 +81,8 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         policy, protections, custom_properties = await asyncio.to_thread(_load_files, config.api)
         registry = await stack.enter_async_context(open_registry(config.registry))
         stores = await stack.enter_async_context(open_stores(config.stores, instruments))
+        delay_s = config.deletion.scrub_time_s if config.deletion.delayed else 0.0
+        scrubber = Scrubber(registry, stores, instruments, delay_s=delay_s)
         cache = ImageCache(config.cache, instruments)
         prewarmer = Prewarmer(
             cache,
@@ -100,6 +103,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             web=await stack.enter_async_context(open_web(config.api.import_filter)),
             glances=glances,
             quotas=quotas,
+            scrubber=scrubber,
         )
         importer = Importer(tools)
         sender = open_sender(config, instruments, stack)
@@ -118,12 +122,11 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         await stack.enter_async_context(tasks)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())
         repairs = Repairs()
-        leftovers = Leftovers(registry, stores)
         for watch in (
             policy.watch(),
             watch_loop_lag(instruments),
             importer.clean_staging(),
-            leftovers.watch(),
+            scrubber.watch(),
             repairs.run(),
         ):
             stack.callback(watchers.create_task(watch).cancel)
@@ -146,6 +149,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             tasks=tasks,
             location_imports=importing,
             repairs=repairs,
+            scrubber=scrubber,
         )
 
 

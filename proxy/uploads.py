@@ -14,10 +14,10 @@ from proxy.errors import BadRequest, Gone
 from proxy.examination import Examination
 from proxy.quotas import StorageLimit
 from proxy.services import Services
-from upstream.errors import Conflict, NotFound, Unavailable, UpstreamError
-from upstream.registry import Ceiling, ImageChanges
+from upstream.errors import Conflict, DataNotFound, Denied, NotFound, Unavailable, UpstreamError
+from upstream.registry import LEFTOVER, Ceiling, ImageChanges
 from upstream.stores import Stored
-from upstream.types import Context, Image, Status
+from upstream.types import Context, Image, Location, Status
 
 log = structlog.get_logger(__name__)
 
@@ -92,13 +92,17 @@ class Upload:
         """Store the data of an image that is `saving` and make it active.
 
         Raises what is wrong with the data, the store or the quota; then, as when cancelled, the image is queued again
-        and nothing is stored. Raises Gone if the image was deleted meanwhile.
+        and nothing is stored, now or when its store is back. Raises Gone if the image was deleted meanwhile.
         """
         try:
+            await self._services.scrubber.clear(self._image.id)
             await self._fit()
             async with aclosing(self._examination.passed_on(data)) as chunks:
                 stored = await self._services.stores.write(self._image.id, chunks, self._expected_bytes, store)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Unavailable | Denied):
+                # A store that did not take all of it may not have let go of the beginning either.
+                await self._leave(Location(url=LEFTOVER, metadata={"store": self._services.stores.chosen(store)}))
             await self._requeue()
             raise
         try:
@@ -150,10 +154,22 @@ class Upload:
         return False
 
     async def _remove(self, stored: Stored) -> None:
+        """Now, or when the store is back."""
         try:
             await self._services.stores.delete(stored.location)
+        except DataNotFound:
+            return
         except UpstreamError as error:
-            log.error("upload.data_left", image=self._image.id, store=stored.location.store, error=type(error).__name__)
+            log.warning("upload.data_left", image=self._image.id, store=stored.location.store, reason=str(error))
+            await self._leave(stored.location)
+
+    async def _leave(self, location: Location) -> None:
+        """Have it deleted later: the registry remembers it, or this process until the registry is there."""
+        leave = partial(self._services.scrubber.leave, self._image.id, location)
+        try:
+            await leave()
+        except UpstreamError:
+            self._services.repairs.later(f"leftover of {self._image.id}", leave)
 
     async def _requeue(self) -> None:
         """Back to where an upload may begin, now or as soon as the registry answers again."""

@@ -13,11 +13,12 @@ from aiohttp import hdrs, web
 from cache import CacheError
 from proxy.api import access, filters, image_fields, location_changes, patch, stage_host, views
 from proxy.api.call import Call, empty_response, json_response
+from proxy.deletion.deletion import delete_image
 from proxy.errors import Forbidden
 from proxy.policy import image_target
-from upstream.errors import DataNotFound, Denied, Invalid, NotFound, NotSupported
+from upstream.errors import Invalid, NotFound
 from upstream.registry import ImageQuery
-from upstream.types import Image, Location, Status
+from upstream.types import Image
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +116,6 @@ def _enforce_change(call: Call, image: Image, operation: patch.Operation) -> Non
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """The data go first: while a store says that they are in use, the image stays."""
     image = await call.image()
     access.enforce(call, "delete_image", image)
     if image.protected:
@@ -125,10 +125,7 @@ async def delete(call: Call) -> web.StreamResponse:
     if answer is not None:
         await _forget_cached(call, image)
         return answer
-    for location in await _all_locations(call, image):
-        await delete_data(call, image, location)
-    await call.services.staging.remove(image.id)
-    await call.services.registry.images.delete(call.context, image.id)
+    await delete_image(call.services, call.context, image)
     await _forget_cached(call, image)
     return empty_response()
 
@@ -139,27 +136,6 @@ async def _forget_cached(call: Call, image: Image) -> None:
         await call.services.cache.evict(image.id)
     except CacheError as error:
         log.warning("entry.not_evicted", key=image.id, error=type(error).__name__)
-
-
-async def _all_locations(call: Call, image: Image) -> tuple[Location, ...]:
-    """Those of a deactivated image are hidden from its owner, but they have to go with it."""
-    if image.status is not Status.DEACTIVATED or call.context.is_admin:
-        return image.locations
-    unveiled = await call.services.registry.images.get(replace(call.context, is_admin=True), image.id)
-    return unveiled.locations
-
-
-async def delete_data(call: Call, image: Image, location: Location) -> None:
-    """Delete what lies at a location; data that are gone, or that nobody can delete, are no obstacle.
-
-    Raises Conflict while something uses them, Forbidden, Unavailable.
-    """
-    try:
-        await call.services.stores.delete(location)
-    except Denied as error:
-        raise Forbidden(str(error)) from error
-    except (DataNotFound, NotSupported, Invalid) as error:
-        log.info("data.not_deleted", image=image.id, store=location.store, reason=type(error).__name__)
 
 
 def view(call: Call, image: Image) -> dict[str, Any]:

@@ -86,7 +86,8 @@ class LocationDraft:
         if not self._is_touched:
             return changes, ()
         columns = {**changes.columns, **self._columns}
-        return replace(changes, columns=columns, locations=tuple(self._locations)), (self._image.status,)
+        leaving = [replace(location, status=Status.PENDING_DELETE) for location in self._removed if location.id]
+        return replace(changes, columns=columns, locations=(*self._locations, *leaving)), (self._image.status,)
 
     def ceiling(self) -> Ceiling | None:
         """What the project may have beside this image, which now takes its size in each of its locations."""
@@ -95,12 +96,23 @@ class LocationDraft:
         return None if limit is None else limit.ceiling(size_bytes * len(self._locations))
 
     async def forget_removed(self) -> None:
-        """Delete the data of removed locations; the registry no longer knows them, so failing loses nothing."""
+        """Delete the data of removed locations, which are `pending_delete`: what cannot be done is so found later."""
+        if self._call.services.config.deletion.delayed:
+            return
         for location in self._removed:
-            try:
-                await self._call.services.stores.delete(location)
-            except UpstreamError as error:
-                log.warning("data.not_deleted", image=self._image.id, store=location.store, reason=type(error).__name__)
+            status = await self._forget(location)
+            if location.id is not None:
+                await self._call.services.registry.locations.settle(self._image.id, location.id, status)
+
+    async def _forget(self, location: Location) -> Status:
+        try:
+            await self._call.services.stores.delete(location)
+        except (DataNotFound, NotSupported, Invalid) as error:
+            log.info("data.not_deleted", image=self._image.id, store=location.store, reason=str(error))
+        except UpstreamError as error:
+            log.warning("data.not_deleted", image=self._image.id, store=location.store, reason=str(error))
+            return Status.PENDING_DELETE
+        return Status.DELETED
 
     def _check_allowed(self, operation: Operation) -> None:
         is_removal = operation.verb is Verb.REMOVE

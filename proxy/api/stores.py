@@ -22,7 +22,8 @@ async def delete(call: Call) -> web.StreamResponse:
     """204. Data that are gone, or lie where nobody can delete them, are no obstacle: the image forgets them.
 
     First the registry lets go of the location, so that of two who delete from two stores at once one finds it to be
-    the last; then the data go. While a store says that they are in use, the image has them back.
+    the last; then the data go, at once or by `glint scrub`. While a store says that they are in use, the image has them
+    back.
     """
     store = call.parameters["store_id"]
     if store not in {info.id for info in call.services.stores.infos()}:
@@ -32,7 +33,8 @@ async def delete(call: Call) -> web.StreamResponse:
     access.enforce(call, "delete_image_location", image)
     leaving = _leaving(image, store)
     await _let_go(call, image, leaving)
-    await _delete_data(call, image, leaving)
+    if not call.services.config.deletion.delayed:
+        await _delete_data(call, image, leaving)
     return empty_response()
 
 

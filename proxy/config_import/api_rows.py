@@ -24,7 +24,6 @@ POLICY_DEFAULT = Option(
 HASHING = Option(DEFAULT, "hashing_algorithm", default="sha512")
 URL_KEY = Option(DEFAULT, "metadata_encryption_key")
 BY_PROJECT = Option(DEFAULT, "owner_is_tenant", BOOLEAN, default="true")
-DELAYED = Option(DEFAULT, "delayed_delete", BOOLEAN, default="false")
 V2_API = Option(DEFAULT, "enable_v2_api", BOOLEAN, default="true")
 _PLUGINS = ("no_op", "inject_image_metadata", "image_conversion", "image_decompression")
 _METHODS = ("glance-direct", "web-download", "copy-image", "glance-download")
@@ -126,9 +125,6 @@ def _one_value(work: Import) -> Iterator[Outcome]:
         yield Failing(given.said, "images of Glint belong to projects, and the database says users")
     elif given:
         yield Dropped(given.said, "so it is: images belong to projects")
-    if given := source.get(DELAYED):
-        reason = "this version of Glint deletes data at once" if given.value else "so it is: data are deleted at once"
-        yield Dropped(given.said, f"{reason}; what Glance left pending is glance-scrubber's")
 
 
 def _ports(items: list[str]) -> list[int]:
@@ -220,7 +216,11 @@ ROWS = (
     Row((PROTECTIONS,), _protections),
     same(_default("property_protection_rule_format", default="roles"), "api.property_protection_rule_format"),
     Row((), _schema),
-    Row((HASHING, V2_API, URL_KEY, BY_PROJECT, DELAYED), _one_value),
+    Row((HASHING, V2_API, URL_KEY, BY_PROJECT), _one_value),
+    same(_default("delayed_delete", BOOLEAN, "false"), "deletion.delayed"),
+    same(_default("scrub_time", NUMBER, "0"), "deletion.scrub_time_s"),
+    same(_default("scrub_pool_size", INTEGER, "1"), "deletion.scrub_pool_size", _positive),
+    same(_default("wakeup_time", NUMBER, "300"), "deletion.wakeup_time_s", _positive),
     *(same(Option("oslo_policy", name, BOOLEAN), f"api.{name}") for name in ("enforce_scope", "enforce_new_defaults")),
     gone("Glint asks no other server about policy rules", ("oslo_policy", "remote_*")),
     gone(
@@ -246,11 +246,8 @@ ROWS = (
     ),
     gone("Glint has one set of origins: those of [cors]", ("cors.*", "*")),
     gone(
-        "this version of Glint deletes data at once; what Glance left pending is glance-scrubber's",
-        *(
-            (DEFAULT, name)
-            for name in ("scrub_*", "scrubber_*", "cleanup_scrubber*", "wakeup_time", "daemon", "restore")
-        ),
+        "`glint scrub` keeps no files of its own; its arguments are --daemon and --restore",
+        *((DEFAULT, name) for name in ("scrubber_*", "cleanup_scrubber*", "daemon", "restore")),
     ),
     gone("Glance has given up these too", *((DEFAULT, f"enable_v{version}_*") for version in (1, 3))),
     gone("`glint registry metadefs load DIR` takes in definitions", (DEFAULT, "metadata_source_path")),

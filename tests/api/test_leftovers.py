@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from proxy.leftovers import ABANDONED_AFTER_S, Leftovers
+from proxy.deletion.scrubber import UNHEARD_S
 from proxy.tasks import GLINT
 from tests.api.client import Client
 from tests.content import Noise
 from tests.served import config_for, serving
 from upstream.errors import Conflict, Unavailable
-from upstream.registry import ImageChanges
+from upstream.registry import DueQuery, ImageChanges
 from upstream.registry.sql.registry import SqlRegistry
 from upstream.registry.sql.tables import image_locations
 from upstream.types import Image, Location, Status
@@ -43,7 +43,7 @@ async def _crashed(client: Client, folder: Path) -> Image:
 
 async def _age(registry: Any, image_id: str) -> None:
     assert isinstance(registry, SqlRegistry)
-    moment = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=ABANDONED_AFTER_S + 1)
+    moment = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=UNHEARD_S + 1)
     async with registry.database.write() as connection:
         rows = update(image_locations).where(image_locations.c.image_id == image_id)
         await connection.execute(rows.values(updated_at=moment))
@@ -84,7 +84,7 @@ async def test_data_that_their_store_does_not_delete_are_the_images_again_or_wai
             raise error
 
         monkeypatch.setattr(served.services.stores, "delete", refuse)
-        await Leftovers(served.services.registry, served.services.stores).sweep()
+        await served.services.scrubber.run(of_pending_images=False)
         assert await _statuses(client, image.id) == statuses
 
 
@@ -96,7 +96,7 @@ async def test_data_that_were_registered_anew_stay(tmp_path: Path) -> None:
         again = Location(url=f"file://{copy}", metadata={"store": "second"})
         changes = ImageChanges(locations=(*image.locations, again))
         await served.services.registry.images.update(GLINT, image.id, changes)
-        await Leftovers(served.services.registry, served.services.stores).sweep()
+        await served.services.scrubber.run(of_pending_images=False)
         assert await _statuses(client, image.id) == ["active", "deleted", "active"]
         assert copy.read_bytes() == DATA
 
@@ -105,7 +105,7 @@ async def test_what_lies_in_a_store_of_another_host_is_left_to_it(tmp_path: Path
     async with serving(config_for(tmp_path, _two_stores(tmp_path))) as served:
         image = await _crashed(Client(served), tmp_path)
     async with serving(config_for(tmp_path)) as served:
-        await Leftovers(served.services.registry, served.services.stores).sweep()
+        await served.services.scrubber.run(of_pending_images=False)
         assert await _statuses(Client(served), image.id) == ["active", "pending_delete"]
 
 
@@ -113,8 +113,10 @@ async def test_what_somebody_may_still_be_deleting_is_left_alone(tmp_path: Path)
     async with serving(config_for(tmp_path, _two_stores(tmp_path))) as served:
         client = Client(served)
         image = await _crashed(client, tmp_path)
-        row = (await served.services.registry.locations.abandoned(datetime.now(UTC), 10))[0]
-        assert row.location.id is not None
-        await served.services.registry.locations.adopt(image.id, row.location.id, datetime.now(UTC))
-        await Leftovers(served.services.registry, served.services.stores).sweep()
+        unheard = datetime.now(UTC) - timedelta(seconds=UNHEARD_S)
+        query = DueQuery(deleted_before=datetime.now(UTC), unheard_since=unheard)
+        (found,) = await served.services.registry.locations.due(query)
+        assert found.location.id is not None
+        await served.services.registry.locations.claim(image.id, found.location.id, unheard)
+        await served.services.scrubber.run(of_pending_images=False)
         assert await _statuses(client, image.id) == ["active", "pending_delete"]

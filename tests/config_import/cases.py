@@ -228,7 +228,11 @@ API: tuple[Case, ...] = (
     ("DEFAULT", "enable_v2_api", "true", "version 2"),
     ("DEFAULT", "metadata_encryption_key", "0123456789abcdef", "cannot read the encrypted URLs"),
     ("DEFAULT", "owner_is_tenant", "false", "belong to projects"),
-    ("DEFAULT", "delayed_delete", "true", "deletes data at once"),
+    ("DEFAULT", "delayed_delete", "true", {"deletion.delayed": True}),
+    ("DEFAULT", "scrub_time", "3600", {"deletion.scrub_time_s": 3600}),
+    ("DEFAULT", "scrub_pool_size", "4", {"deletion.scrub_pool_size": 4}),
+    ("DEFAULT", "wakeup_time", "60", {"deletion.wakeup_time_s": 60}),
+    ("DEFAULT", "wakeup_time", "0", "1 or more"),
 )
 
 STORES: tuple[Case, ...] = (
@@ -331,7 +335,7 @@ OLDER: Mapping[str, str] = {
         registry_client_key_file admin_user admin_password admin_tenant_name auth_url auth_strategy auth_region
         send_identity_headers enable_v1_api enable_v3_api enable_v1_registry enable_v2_registry admin_role log_config
         logdir use_syslog syslog_log_facility log_format rabbit_host rabbit_notification_exchange qpid_hostname
-        rpc_backend rpc_zmq_host conn_pool_ttl scrub_time scrubber_datadir cleanup_scrubber cleanup_scrubber_time
+        rpc_backend rpc_zmq_host conn_pool_ttl scrubber_datadir cleanup_scrubber cleanup_scrubber_time
         cache_prefetcher_interval eventlet_executor_pool_size http_keepalive max_header_line lock_path
         metadata_source_path swift_enable_snet s3_store_object_buffer_dir sheepdog_store_port cinder_catalog_info
         vmware_server_host mongodb_store_uri store_capabilities_update_min_interval pydev_worker_debug_host

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from upstream.registry.locations import Locations
 from upstream.registry.metadefs import Metadefs
 from upstream.types import Context, Image, Location, Member, MemberStatus, Status, Task, TaskStatus, Visibility
 
@@ -164,8 +165,14 @@ class Images(Protocol):
         than its `ceiling`; nothing is changed then.
         """
 
-    async def delete(self, context: Context, image_id: str) -> Image:
-        """Soft delete, and what the image was. Its id stays taken. Raises NotFound."""
+    async def delete(
+        self, context: Context, image_id: str, *, delayed: bool = False, left: Collection[int] = ()
+    ) -> Image:
+        """Soft delete, and what the image was. Its id stays taken. Raises NotFound.
+
+        The data at its locations are deleted by now, but for those whose ids are `left`, which are `pending_delete`
+        then; `delayed`, all of them are, and so is the image if it has any.
+        """
 
 
 class Tags(Protocol):
@@ -174,25 +181,6 @@ class Tags(Protocol):
 
     async def remove(self, context: Context, image_id: str, tag: str) -> None:
         """Raises NotFound for the image and for the tag."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AbandonedLocation:
-    """One that is `pending_delete`, and nobody was heard of who deletes its data."""
-
-    image_id: str
-    location: Location
-
-
-class Locations(Protocol):
-    async def settle(self, image_id: str, location_id: int, status: Status) -> None:
-        """What becomes of a location that is `pending_delete`: it is deleted, or active as before. Raises NotFound."""
-
-    async def abandoned(self, before: datetime, limit: int) -> Sequence[AbandonedLocation]:
-        """Those that are `pending_delete` since then, but for images that Glance's scrubber looks after."""
-
-    async def adopt(self, image_id: str, location_id: int, before: datetime) -> None:
-        """Of all who ask, one gets it: it counts as `pending_delete` since now. Raises Conflict for the others."""
 
 
 class Usage(Protocol):

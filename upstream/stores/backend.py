@@ -12,8 +12,10 @@ from upstream.types import Location
 class BackendConfig(BaseModel, frozen=True, extra="forbid"):
     """One of `stores.backends`. Each kind adds its `kind` and its keys, in its own package."""
 
-    read_only: ClassVar[bool] = False
+    refuses_while_used: ClassVar[bool] = False
+    """Whether this kind keeps data that something else uses, and says so when they are to be deleted."""
 
+    read_only: bool = False  # no uploads, no deletions
     weight: int = 0  # locations are tried from the heaviest store down
     description: str = ""
     requests_max: int = Field(default=256, ge=1)  # further requests wait ...

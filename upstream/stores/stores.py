@@ -144,12 +144,19 @@ class Stores:
         self, image_id: str, chunks: AsyncIterator[bytes], size_bytes: int | None, store: str | None = None
     ) -> Stored:
         """See `Writable.write`. Raises Invalid for an unknown store, NotSupported for one that is read-only."""
+        named = self.chosen(store)
+        if named not in self._opened:
+            raise Invalid(f"there is no store {named!r}; there are {', '.join(self._opened)}")
+        stored = await self._changeable(named).write(image_id, chunks, size_bytes)
+        self._refusals.forget(named, stored.location)
+        return stored
+
+    def chosen(self, store: str | None) -> str:
+        """The store that an upload goes to. Raises NotSupported if none is named and there is no default."""
         named = store or self._config.default
         if named is None:
             raise NotSupported("no store takes uploads here")
-        stored = await self._named(named).write(image_id, chunks, size_bytes)
-        self._refusals.forget(named, stored.location)
-        return stored
+        return named
 
     async def size(self, location: Location) -> int:
         """See `Store.size`. Asks in any case; an answer means that the data can be read from now on."""
@@ -160,12 +167,34 @@ class Stores:
 
     async def delete(self, location: Location) -> None:
         """See `Writable.delete`. Raises NotSupported if the store is read-only."""
-        await self._opened[self.of(location)].delete(location)
+        await self._changeable(self.of(location)).delete(location)
 
     async def remove_leftover(self, image_id: str, store: str, known: Collection[Location]) -> None:
-        """See `Writable.remove_leftover`. A store that is not configured any more has nothing to be removed from."""
+        """See `Writable.remove_leftover`. A store that is not configured any more has nothing to be removed from.
+
+        Raises NotSupported if the store is read-only.
+        """
         if store in self._opened:
-            await self._opened[store].remove_leftover(image_id, known)
+            await self._changeable(store).remove_leftover(image_id, known)
+
+    def writable(self) -> list[str]:
+        """The ids of those that take uploads."""
+        return [store for store, backend in self._config.backends.items() if not backend.read_only]
+
+    def owner(self, location: Location) -> str | None:
+        """The store whose data these are to delete; None if the location is that of a store of other hosts."""
+        named = location.store
+        if named in self._opened or named is None:
+            return self._store(location) or named
+        return infer_store(location.url, self._owned)
+
+    def hardest_first(self, locations: Sequence[Location]) -> list[Location]:
+        """In the order in which all of an image are deleted: a store that may refuse is asked before any data go."""
+        return sorted(locations, key=self._may_refuse, reverse=True)
+
+    def _may_refuse(self, location: Location) -> bool:
+        store = self._store(location)
+        return store is not None and self._config.backends[store].refuses_while_used
 
     def infos(self) -> list[StoreInfo]:
         return [
@@ -181,9 +210,10 @@ class Stores:
             for store, backend in self._config.backends.items()
         ]
 
-    def _named(self, store: str) -> Guarded:
-        if store not in self._opened:
-            raise Invalid(f"there is no store {store!r}; there are {', '.join(self._opened)}")
+    def _changeable(self, store: str) -> Guarded:
+        """Raises NotSupported."""
+        if self._config.backends[store].read_only:
+            raise NotSupported(f"{store} is read-only")
         return self._opened[store]
 
     def _by_preference(self, locations: Sequence[Location], preferred: Sequence[str]) -> list[Location]:

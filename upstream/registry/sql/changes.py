@@ -4,6 +4,7 @@ Rows are deleted softly: they stay with `deleted` set, as Glance's `db purge` ex
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Table, bindparam, false, select, update
@@ -16,6 +17,7 @@ from upstream.registry.sql.tables import image_locations, image_members, image_p
 from upstream.types import Location, Status
 
 GONE = frozenset({Status.DELETED, Status.PENDING_DELETE})
+_TICK = timedelta(seconds=1)
 
 
 async def set_properties(connection: AsyncConnection, image_id: str, properties: Mapping[str, str | None]) -> None:
@@ -82,7 +84,9 @@ async def set_locations(connection: AsyncConnection, image_id: str, locations: S
         deleted = _deleted() | {"status": Status.DELETED.value}
         await connection.execute(update(table).where(table.c.id == row_id).values(deleted))
     for row_id, location in kept.items():
-        values = _location(location) | {"updated_at": now()}
+        values = _location(location)
+        # Who makes a location `pending_delete` so deletes its data: it is claimed, see upstream/registry/locations.py.
+        values |= {"updated_at": after(values["deleted_at"])}
         await connection.execute(update(table).where(table.c.id == row_id).values(values))
     fresh = [_location(location) for location in locations if location.id is None]
     await _insert(connection, table, image_id, fresh)
@@ -91,6 +95,16 @@ async def set_locations(connection: AsyncConnection, image_id: str, locations: S
 async def add_locations(connection: AsyncConnection, image_id: str, locations: Sequence[Location]) -> None:
     """Behind those that are there."""
     await _insert(connection, image_locations, image_id, [_location(location) for location in locations])
+
+
+async def insert_left(connection: AsyncConnection, image_id: str, location: Location) -> int:
+    """A row whose data are to be deleted, and nobody works at it; its id."""
+    gone = _deleted()
+    values = {"image_id": image_id, "value": location.url, "meta_data": dict(location.metadata)}
+    values |= {"status": Status.PENDING_DELETE.value, "created_at": gone["updated_at"], **gone}
+    inserted = await connection.execute(image_locations.insert().values(values))
+    assert inserted.inserted_primary_key is not None
+    return int(inserted.inserted_primary_key[0])
 
 
 async def remove_locations(connection: AsyncConnection, image_id: str, ids: Collection[int]) -> None:
@@ -105,13 +119,27 @@ async def touch(connection: AsyncConnection, image_id: str) -> None:
     await connection.execute(update(images).where(images.c.id == image_id).values(updated_at=now()))
 
 
-async def soft_delete(connection: AsyncConnection, image_id: str) -> None:
-    """The image and all that hangs on it. Source: glance/db/sqlalchemy/api.py, image_destroy."""
-    status = {"status": Status.DELETED.value}
-    await connection.execute(update(images).where(images.c.id == image_id).values(_deleted() | status))
-    for table, more in ((image_locations, status), (image_properties, {}), (image_members, {}), (image_tags, {})):
+async def soft_delete(
+    connection: AsyncConnection, image_id: str, *, status: Status = Status.DELETED, left: Collection[int] = ()
+) -> None:
+    """The image and all that hangs on it, at one moment. Of locations that are `left` the data are still to be deleted.
+
+    Source: glance/db/sqlalchemy/api.py, image_destroy.
+    """
+    gone, deleted, pending = _deleted(), {"status": Status.DELETED.value}, {"status": Status.PENDING_DELETE.value}
+    await connection.execute(update(images).where(images.c.id == image_id).values(gone | {"status": status.value}))
+    if left:
+        statement = update(image_locations).where(image_locations.c.image_id == image_id)
+        statement = statement.where(image_locations.c.id.in_(list(left)), image_locations.c.deleted == false())
+        await connection.execute(statement.values(gone | pending))
+    for table, more in ((image_locations, deleted), (image_properties, {}), (image_members, {}), (image_tags, {})):
         statement = update(table).where(table.c.image_id == image_id, table.c.deleted == false())
-        await connection.execute(statement.values(_deleted() | more))
+        await connection.execute(statement.values(gone | more))
+
+
+def after(moment: datetime | None) -> datetime:
+    """Now, but later than `moment` by a second at least, which every database tells apart."""
+    return now() if moment is None else max(now(), moment + _TICK)
 
 
 def _location(location: Location) -> dict[str, Any]:

@@ -99,10 +99,15 @@ class SqlImages:
         return to_image(record, context)
 
     @repeated
-    async def delete(self, context: Context, image_id: str) -> Image:
+    async def delete(
+        self, context: Context, image_id: str, *, delayed: bool = False, left: Collection[int] = ()
+    ) -> Image:
         async with self._database.write() as connection:
             before = await locked(connection, context, image_id)
-            await change.soft_delete(connection, image_id)
+            status = Status.DELETED
+            if delayed and before.locations:
+                status, left = Status.PENDING_DELETE, [row_id for row_id, *_ in before.locations]
+            await change.soft_delete(connection, image_id, status=status, left=left)
         # Whoever deletes must learn where the bytes are, of a deactivated image too.
         return to_image(before, context, shows_locations=True)
 

@@ -11,7 +11,7 @@ from upstream.registry.wire.codec import Codec, Unreadable, codec
 from upstream.types import Context
 
 _READS = frozenset(
-    {"abandoned", "all", "check", "definitions", "export", "get", "list", "of", "of_image", "page", "stale"}
+    {"all", "check", "definitions", "due", "export", "get", "list", "of", "of_image", "page", "pending", "stale"}
 )
 """Methods that may be called twice for once: they change nothing that a second call would change again."""
 

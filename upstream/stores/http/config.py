@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import ByteSize, Field
 
@@ -14,7 +14,7 @@ from upstream.types import Location
 class HttpStoreConfig(BackendConfig, frozen=True, extra="forbid"):
     """Images behind any http or https URL; users may name the URLs, so say where this process may connect to."""
 
-    read_only: ClassVar[bool] = True
+    read_only: Literal[True] = True
 
     kind: Literal["http"]
     connect_s: float = Field(default=5.0, gt=0)
