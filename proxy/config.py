@@ -256,13 +256,19 @@ def _sentence(details: ErrorDetails) -> str:
         "byte_size_unit": 'expected a size such as "20 GiB"',
         "model_type": "expected a section with keys of its own",
         "dict_type": "expected a section with keys of its own",
+        "model_attributes_type": "expected a section with keys of its own",
+        "union_tag_not_found": "kind is required, but not given",
+        "union_tag_invalid": f"kind: expected one of {context.get('expected_tags')}, got {context.get('tag')!r}",
     }
     # A null in the file where a value must be is the same as no key.
     kind = "missing" if details["input"] is None and details["type"].endswith("_type") else details["type"]
     expected = expectations.get(kind, details["msg"][:1].lower() + details["msg"][1:])
     if not location:
         return expected
-    if kind in ("missing", "value_error", "extra_forbidden") or any(word in location for word in _SECRET_WORDS):
+    # A section may hold secrets, whatever its own name is.
+    is_told = kind not in ("missing", "value_error", "extra_forbidden", "union_tag_not_found", "union_tag_invalid")
+    is_open = not isinstance(details["input"], dict | list) and not any(word in location for word in _SECRET_WORDS)
+    if not (is_told and is_open):
         return f"{location}: {expected}"
     got = "null" if details["input"] is None else repr(details["input"])
     return f"{location}: {expected}, got {got}"

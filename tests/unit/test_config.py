@@ -137,6 +137,9 @@ def test_without_a_file_paths_are_relative_to_the_working_folder(
         "registry.remote.key=[hunter2]",
         "auth.keystone.auth_url=ftp://u:hunter2@k",
         "notifications.url=[hunter2]",
+        "stores.backends.cold={kind: S3, secret_key: hunter2}",
+        "stores.backends.cold={access: hunter2}",
+        "stores.backends.cold=[hunter2]",
     ],
 )
 def test_a_problem_does_not_repeat_a_secret(override: str) -> None:
