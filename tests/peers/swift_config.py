@@ -56,6 +56,7 @@ use = egg:swift#copy
 [filter:slo]
 use = egg:swift#slo
 minimum_segment_size = 1
+allow_async_delete = false
 [filter:dlo]
 use = egg:swift#dlo
 [filter:s3api]

@@ -85,10 +85,15 @@ class Exchange:
 def answered_here(client: Stream, request: Head, fault: Fault) -> bool:
     """The relay's own answer, with which the server has nothing to do. Whether the connection may carry another."""
     status = fault.status or 302
-    headers = {"Content-Length": "0"} | ({"Location": fault.redirect} if fault.redirect else {}) | dict(fault.headers)
+    headers = (
+        {"Content-Length": str(len(fault.body))}
+        | ({"Location": fault.redirect} if fault.redirect else {})
+        | dict(fault.headers)
+    )
     # Who was not told to go on does not send its body.
     is_last = "expect" in request.headers
-    client.socket.sendall(head(status, headers | ({"Connection": "close"} if is_last else {})))
+    body = b"" if request.words[0] == "HEAD" else fault.body
+    client.socket.sendall(head(status, headers | ({"Connection": "close"} if is_last else {})) + body)
     if is_last:
         return False
     for _ in client.body(request.request_body()):

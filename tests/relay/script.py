@@ -19,7 +19,8 @@ class Fault:
     """
 
     refuse: bool = False  # reset the connection; the server sees nothing of the request
-    status: int | None = None  # answer with this at once, without a body; the server sees nothing
+    status: int | None = None  # answer with this and `body` at once; the server sees nothing
+    body: bytes = b""
     redirect: str | None = None  # 302 (or `status`) to this URL; the server sees nothing
     headers: Mapping[str, str] = field(default_factory=dict)  # beside, or instead of, those of the answer
     take: int | None = None  # end both connections when so much of the request's body has passed

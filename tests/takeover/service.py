@@ -48,13 +48,20 @@ class Service:
     identity: Identity
 
     def ask(
-        self, persona: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        persona: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        chunked: bool = False,
     ) -> Answer:
         """A body of bytes goes as image data, else as JSON."""
         kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
         sent = {"X-Auth-Token": self.identity.tokens[persona]} | ({"Content-Type": kind} if body is not None else {})
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        return ask(self.url, method, path, sent | dict(headers or {}), data)
+        return ask(self.url, method, path, sent | dict(headers or {}), data, chunked=chunked)
 
     def do(self, persona: str, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """As `ask`, of what must go well. Returns the document of the answer."""
