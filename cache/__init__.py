@@ -24,7 +24,7 @@ from cache.simulation import Download, Replayed, replay
 from cache.stopped import StoppedCache
 from cache.threads import in_thread
 from cache.tokens import TokenBody, TokenCache, TokenCacheConfig
-from cache.types import Blob, CacheConfig, Digest, Outcome, Source, Span
+from cache.types import Blob, CacheConfig, Digest, Outcome, Purpose, Source, Span
 
 __all__ = [
     "POLICIES",
@@ -50,6 +50,7 @@ __all__ = [
     "Policy",
     "Prewarmer",
     "Proof",
+    "Purpose",
     "Queue",
     "Reader",
     "Replayed",

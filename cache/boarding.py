@@ -70,6 +70,7 @@ class Boarding:
             flight = self._flights.start(blob, source, may_fill=may_fill)
         else:
             flight.may_fill = flight.may_fill or may_fill
+            flight.want("demand")
         flight.join()
         return flight
 

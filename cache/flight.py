@@ -8,7 +8,7 @@ from cache.claims import Claim, Role
 from cache.files import Mark, is_same, look
 from cache.progress import Progress
 from cache.range_policy import FillRate
-from cache.types import Blob, Outcome, Source
+from cache.types import Blob, Outcome, Purpose, Source
 
 
 class Part(Enum):
@@ -30,6 +30,7 @@ class Flight:
     def __init__(self, blob: Blob, source: Source, *, may_fill: bool) -> None:
         assert blob.size_bytes is not None
         self.blob, self.source, self.may_fill = blob, source, may_fill
+        self.purpose: Purpose = "demand"
         self.size_bytes = blob.size_bytes
         self.progress = Progress(blob.size_bytes)
         self.rate = FillRate()
@@ -84,6 +85,12 @@ class Flight:
         self.progress.open()
         self.progress.advance(self.size_bytes)
         self.progress.finish()
+
+    def want(self, purpose: Purpose) -> None:
+        """From here on this is why the blob is read."""
+        if purpose != self.purpose:
+            self.purpose = purpose
+            self.source.wanted_for(purpose)
 
     def join(self) -> None:
         self.readers += 1

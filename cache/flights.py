@@ -13,6 +13,7 @@ from typing import Self
 import structlog
 
 from cache.claims import Claim, Role
+from cache.demand import Demand
 from cache.disk import Folder
 from cache.errors import (
     Abandoned,
@@ -30,7 +31,7 @@ from cache.flight import Flight, Part
 from cache.follow import Ending, follow
 from cache.ledger import Ledger
 from cache.threads import DiskThreads
-from cache.types import Blob, CacheConfig, Source
+from cache.types import Blob, CacheConfig, Purpose, Source
 from metrics import Instruments
 
 log = structlog.get_logger(__name__)
@@ -48,9 +49,15 @@ class Flights:
         self._filling: dict[Flight, Path] = {}
         self._slots = asyncio.Semaphore(config.fills_max)
         self._group = asyncio.TaskGroup()
+        self._demand: Demand
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
+        self._demand = await self._opening("open", Demand, self._folder.root / "demand.lock")
+        try:
+            await self._group.__aenter__()
+        except BaseException:
+            self._demand.close()
+            raise
         return self
 
     async def __aexit__(
@@ -58,7 +65,10 @@ class Flights:
     ) -> None:
         for task in self._tasks.values():
             task.cancel()
-        await self._group.__aexit__(kind, error, trace)
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        finally:
+            self._demand.close()
 
     def get(self, key: str) -> Flight | None:
         """The flight that somebody new may join."""
@@ -68,10 +78,11 @@ class Flights:
             return None
         return flight
 
-    def start(self, blob: Blob, source: Source, *, may_fill: bool) -> Flight:
+    def start(self, blob: Blob, source: Source, *, may_fill: bool, purpose: Purpose = "demand") -> Flight:
         """Begin to look for a blob. There must be no flight of this key, and no `await` since that was looked up."""
         assert blob.key not in self._known
         flight = self._known[blob.key] = Flight(blob, source, may_fill=may_fill)
+        flight.want(purpose)
         self._tasks[flight] = self._group.create_task(self._run(flight))
         return flight
 
@@ -96,15 +107,20 @@ class Flights:
         for flight in self._tasks:
             flight.progress.fail(error)
 
-    def beat(self, count: int) -> None:
+    def beat(self, count: int) -> list[Flight]:
         """Show followers in other processes that the fills of this one live. Blocks.
 
-        Any change of the time will do: it must not stand still when the clock does.
+        Any change of the time will do: it must not stand still when the clock does. Returned are those fills that were
+        begun for no client, and that one of another worker waits for by now.
         """
         now_ns = time.time_ns() + count
-        for path in list(self._filling.values()):
+        awaited = []
+        for flight, path in list(self._filling.items()):
             with contextlib.suppress(OSError):  # it has just ended
                 os.utime(path, ns=(now_ns, now_ns))
+            if flight.purpose != "demand" and self._demand.is_told_elsewhere(flight.blob.key):
+                awaited.append(flight)
+        return awaited
 
     async def _run(self, flight: Flight) -> None:
         """The whole life of a flight. Its failure goes to its own readers, never to other flights."""
@@ -123,7 +139,7 @@ class Flights:
                 self._forget(flight)
             flight.end()
         if retry and flight.blob.key not in self._known and self._config.on_last_client_gone == "finish":
-            self.start(flight.blob, flight.source, may_fill=True)
+            self.start(flight.blob, flight.source, may_fill=True, purpose=flight.purpose)
 
     async def _bring(self, flight: Flight) -> None:
         """Find the blob, or follow who fills it, or fill it; again whenever the file it hangs on goes away."""
@@ -171,7 +187,7 @@ class Flights:
         flight.is_stored = True
 
     async def _follow(self, flight: Flight, claim: Claim) -> None:
-        ending = await follow(flight, claim, stall_s=self._config.stall_s)
+        ending = await follow(flight, claim, self._demand, stall_s=self._config.stall_s)
         if ending is Ending.FAILED:
             raise FillFailed(f"the fill of {flight.blob.key} in another process failed: its log says why")
         if ending is Ending.FREED:

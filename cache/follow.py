@@ -5,6 +5,7 @@ import contextlib
 from enum import Enum, auto
 
 from cache.claims import Claim
+from cache.demand import Demand
 from cache.files import Mark, become_filler, look
 from cache.flight import Flight
 
@@ -23,12 +24,20 @@ class Ending(Enum):
     STALLED = auto()  # its filler lives and does nothing
 
 
-async def follow(flight: Flight, claim: Claim, *, stall_s: float) -> Ending:
+async def follow(flight: Flight, claim: Claim, demand: Demand, *, stall_s: float) -> Ending:
     """Let the flight's readers have what the other process writes, until something has to be decided.
 
-    The flight goes on with the claim's file as soon as that holds as much as its readers were promised. None of these
-    calls waits for a disk: the file is open, so its inode is in memory.
+    That a client waits is told to its filler, who may have begun it for another reason. The flight goes on with the
+    claim's file as soon as that holds as much as its readers were promised. None of these calls waits for a disk: the
+    file is open, so its inode is in memory.
     """
+    try:
+        return await _followed(flight, claim, demand, stall_s)
+    finally:
+        demand.take_back(flight.blob.key)
+
+
+async def _followed(flight: Flight, claim: Claim, demand: Demand, stall_s: float) -> Ending:
     loop = asyncio.get_running_loop()
     seen, changed_s, tried_s = None, loop.time(), loop.time()
     while True:
@@ -52,11 +61,13 @@ async def follow(flight: Flight, claim: Claim, *, stall_s: float) -> Ending:
                 return Ending.FREED
             if now_s - changed_s > stall_s:
                 return Ending.STALLED
-        await _pause(flight)
+        await _pause(flight, demand)
 
 
-async def _pause(flight: Flight) -> None:
+async def _pause(flight: Flight, demand: Demand) -> None:
     """Short while somebody waits; else long, and over as soon as somebody does: what he wants may be there by then."""
+    if flight.purpose == "demand":
+        demand.tell(flight.blob.key)
     if flight.progress.is_awaited:
         await asyncio.sleep(_AWAITED_POLL_S)
         return

@@ -106,7 +106,8 @@ class Housekeeping:
     async def _beat(self) -> None:
         for count in itertools.count(1):
             await asyncio.sleep(_EVERY_S)
-            await in_thread(self._beats, self._flights.beat, count)
+            for flight in await in_thread(self._beats, self._flights.beat, count):
+                flight.want("demand")
 
     async def _guard(self) -> None:
         while True:

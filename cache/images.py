@@ -23,7 +23,7 @@ from cache.ledger import Ledger
 from cache.reader import Reader
 from cache.rows import Entry, Usage
 from cache.threads import DiskThreads, in_thread
-from cache.types import Blob, CacheConfig, Outcome, Source, Span
+from cache.types import Blob, CacheConfig, Outcome, Purpose, Source, Span
 from cache.watch import DiskWatch
 from metrics import Instruments
 
@@ -136,8 +136,10 @@ class ImageCache:
             for fd in fds:
                 os.close(fd)
 
-    async def store(self, blob: Blob, source: Source) -> None:
+    async def store(self, blob: Blob, source: Source, purpose: Purpose = "prewarm") -> None:
         """Return when the entry is on disk and its digest holds, filling it if need be; shares a running fill.
+
+        A fill that this begins is for `purpose` until a client joins it.
 
         An entry that is there is read back and compared; a damaged one goes to quarantine and is fetched anew.
         Raises the source's errors, CacheFull, DiskFailed, DigestMismatch, WrongSize, Stalled.
@@ -145,7 +147,9 @@ class ImageCache:
         known = self._flights.get(blob.key)
         if (known is None or known.is_stored) and await self._holds(blob):
             return
-        flight = self._flights.get(blob.key) or self._flights.start(blob, source, may_fill=True)
+        flight = self._flights.get(blob.key)
+        if flight is None:
+            flight = self._flights.start(blob, source, may_fill=True, purpose=purpose)
         flight.may_fill = flight.is_wanted_on_disk = True
         flight.join()
         try:

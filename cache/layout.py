@@ -3,7 +3,8 @@
     VERSION            the format of this folder
     BOOT               since which start of the machine the growing files can be believed
     index.db           who is oldest and how much is promised (cache/index.py); what is to be fetched (cache/queue.py)
-    *.lock             for work that one process does at a time, and which workers live (cache/presence.py)
+    *.lock             for work that one process does at a time, which workers live (cache/presence.py), and what their
+                       clients wait for (cache/demand.py)
     entries/ab/<key>   whole and immutable: never truncated, never written again, only removed
     entries/ab/<key>.sums
     fills/<key>.<n>    growing; its filler holds an flock on it; never mistaken for an entry

@@ -165,7 +165,7 @@ class Prewarmer:
         """Ask for what was lost, keep what is ours, let go what is not any more, take what there are hands for."""
         if self._lost:
             lost = tuple(self._lost)
-            await self._call(self._queue.ask, lost)
+            await self._call(self._queue.ask, lost, is_refetch=True)
             del self._lost[: len(lost)]
         if self._running and time.monotonic() - self._renewed_s >= _RENEW_S:
             held = set(self._running)
@@ -202,7 +202,7 @@ class Prewarmer:
                 log.info("prewarm.forgotten", key=job.key, reason="nothing that could be cached")
                 return await self._call(self._queue.forget, job)
             blob, source = found
-            await self._cache.store(blob, source)
+            await self._cache.store(blob, source, "refetch" if job.is_refetch else "prewarm")
         except Exception as error:  # noqa: BLE001 - told to whoever asks for the status
             log.warning("prewarm.failed", key=job.key, error=type(error).__name__)
             reason, entry = str(error) or type(error).__name__, await self._cache.entry(job.key)

@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS queue (
     entry_at_s    REAL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS queue_by_state ON queue (state, number);
+CREATE TABLE IF NOT EXISTS refetches (key TEXT PRIMARY KEY) STRICT;
 """
 
 
@@ -82,10 +83,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row that this worker works on. The number tells it from every other request, also for the same key."""
+    """A row that this worker works on. The number tells it from every other request, also for the same key.
+
+    `is_refetch`: nobody asked for it, it was found damaged or half filled.
+    """
 
     key: str
     number: int
+    is_refetch: bool = field(default=False, compare=False)
 
 
 class Queue:
@@ -102,10 +107,18 @@ class Queue:
     def close(self) -> None:
         self._presence.close()
 
-    def ask(self, keys: Iterable[str]) -> None:
+    def ask(self, keys: Iterable[str], *, is_refetch: bool = False) -> None:
         """Put these at the end. What is queued or worked on stays as it is, what has ended begins anew."""
         rows = [(key,) for key in keys]
         with self._write() as db:
+            if is_refetch:
+                waits = "SELECT 1 FROM queue WHERE key = :key AND state IN ('queued', 'running')"
+                db.executemany(
+                    f"INSERT OR IGNORE INTO refetches (key) SELECT :key WHERE NOT EXISTS ({waits})",
+                    [{"key": key} for (key,) in rows],
+                )
+            else:
+                db.executemany("DELETE FROM refetches WHERE key = ?", rows)
             db.executemany("DELETE FROM queue WHERE key = ? AND state IN ('failed', 'done')", rows)
             db.executemany("INSERT OR IGNORE INTO queue (key, state) VALUES (?, 'queued')", rows)
 
@@ -113,12 +126,14 @@ class Queue:
         """Forget all about `key`, and say whether it was queued or worked on."""
         with self._write() as db:
             row = db.execute("DELETE FROM queue WHERE key = ? RETURNING state", (key,)).fetchone()
+            _forget_refetches(db)
         return row is not None and Stage(row[0]).is_open
 
     def clear(self) -> None:
         """Forget all that is queued or worked on."""
         with self._write() as db:
             db.execute("DELETE FROM queue WHERE state IN ('queued', 'running')")
+            _forget_refetches(db)
 
     def take(self, among: Collection[str] | None = None) -> Job | None:
         """The row that waits longest and that nobody works on; it is this worker's for `LEASE_S`. None: there is none.
@@ -132,6 +147,8 @@ class Queue:
             with _transaction(db):
                 job = self._first_free(db, among)
                 if job is not None:
+                    lost = db.execute("SELECT 1 FROM refetches WHERE key = ?", (job.key,)).fetchone()
+                    job = replace(job, is_refetch=lost is not None)
                     db.execute(
                         "UPDATE queue SET state = 'running', owner = ?, lease_until_s = ? WHERE number = ?",
                         (self._presence.name, time.monotonic() + LEASE_S, job.number),
@@ -172,6 +189,7 @@ class Queue:
         """There is nothing to bring in any more."""
         with self._write() as db:
             db.execute("DELETE FROM queue WHERE number = ? AND owner = ?", (job.number, self._presence.name))
+            _forget_refetches(db)
 
     def get(self, key: str) -> Asked | None:
         with self._connected() as db:
@@ -208,6 +226,7 @@ class Queue:
                 " (SELECT number FROM queue WHERE state = :state ORDER BY number DESC LIMIT 1 OFFSET :kept)",
                 {"state": stage, "kept": kept_max},
             )
+            _forget_refetches(db)
 
     def _first_free(self, db: sqlite3.Connection, among: Collection[str] | None) -> Job | None:
         limit = "LIMIT 1" if among is None else ""
@@ -235,6 +254,11 @@ class Queue:
     def _write(self) -> Iterator[sqlite3.Connection]:
         with self._connected() as db, _transaction(db):
             yield db
+
+
+def _forget_refetches(db: sqlite3.Connection) -> None:
+    """Of what is not queued or worked on any more."""
+    db.execute("DELETE FROM refetches WHERE key NOT IN (SELECT key FROM queue WHERE state IN ('queued', 'running'))")
 
 
 @contextmanager

@@ -90,6 +90,10 @@ class Span:
         return self.stop - self.start
 
 
+Purpose = Literal["demand", "prewarm", "refetch"]
+"""Why a blob is read: a client waits for it, somebody will ask for it, or what was found damaged comes back."""
+
+
 class Source(Protocol):
     """Where the bytes of one blob are had. Handed over by whoever knows the stores.
 
@@ -98,6 +102,9 @@ class Source(Protocol):
 
     def __call__(self, offset: int, stop: int | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Open the bytes from `offset` up to `stop`, or to the end. Entering means that a store has agreed."""
+
+    def wanted_for(self, purpose: Purpose) -> None:
+        """What this source reads is for that from now on, also what runs or waits for its turn. At first: demand."""
 
     def distrust(self) -> bool:
         """The bytes that came last were not the blob's. Whether there is another place, to be asked the next time."""

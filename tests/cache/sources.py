@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from cache import Blob, Digest
+from cache import Blob, Digest, Purpose
 from tests.content import Content
 
 
@@ -39,6 +39,7 @@ class GatedSource:
         self.closed = 0
         self.given_bytes = 0
         self.distrusted = 0
+        self.purposes: list[Purpose] = []
         self._cuts, self._others = sorted(cuts), others
         self.asked = asyncio.Event()
         self._released = content.size_bytes if released is None else released
@@ -54,6 +55,9 @@ class GatedSource:
         """Break once the released part is used up."""
         self._fail = error
         self._changed.set()
+
+    def wanted_for(self, purpose: Purpose) -> None:
+        self.purposes.append(purpose)
 
     def distrust(self) -> bool:
         self.distrusted += 1

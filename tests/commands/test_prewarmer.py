@@ -129,13 +129,15 @@ async def test_what_one_worker_leaves_another_brings_in(tmp_path: Path) -> None:
 
 
 async def test_what_was_found_lost_is_brought_in_or_forgotten(tmp_path: Path) -> None:
-    async with worker(tmp_path, known({KEY: GatedSource(CONTENT)})) as (_, prewarmer):
+    source = GatedSource(CONTENT)
+    async with worker(tmp_path, known({KEY: source})) as (_, prewarmer):
         prewarmer.refetch(KEY)
         prewarmer.refetch("gone")
         async with asyncio.timeout(10):
             while (await prewarmer.status(KEY, MIB)).digest is not Proof.VERIFIED:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert (await ended(prewarmer, "gone")).state is CacheState.ABSENT
+    assert source.purposes == ["refetch"]
 
 
 async def test_a_registry_that_is_away_for_a_moment_is_asked_again(

@@ -48,6 +48,20 @@ def test_what_was_asked_for_first_is_taken_first_by_whoever_comes(worker: Worker
     assert one.asked() == other.asked() == ["b", "a", "c"]
 
 
+def test_what_nobody_asked_for_is_a_refetch_until_somebody_does_or_it_has_ended(worker: Worker) -> None:
+    one, other = worker(), worker()
+    one.ask(["lost", "prewarmed", "both"], is_refetch=True)
+    other.ask(["prewarmed", "both"])
+    one.ask(["both"], is_refetch=True)
+    jobs = [taken(other) for _ in range(3)]
+    assert [(job.key, job.is_refetch) for job in jobs] == [("lost", True), ("prewarmed", False), ("both", False)]
+
+    other.finish(jobs[0], Proof.VERIFIED, 7.0)
+    one.ask(["lost"])
+
+    assert not taken(one).is_refetch
+
+
 def test_asking_again_changes_nothing_until_it_has_ended_and_begins_anew_then(worker: Worker) -> None:
     one = worker()
     one.ask(["a", "b"])

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cache import Blob, CacheConfig, CacheUnusable, Digest, Reader
+from cache import Blob, CacheConfig, CacheUnusable, Digest, Purpose, Reader
 from tests.content import KIB, MIB, Noise
 
 LIAR = "im-liar"  # its sources are wrong in the lives of workers; nobody else asks for it
@@ -63,6 +63,9 @@ class Store:
     async def __call__(self, offset: int, stop: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         self.offsets.append(offset)
         yield self._pieces(offset, self._content.size_bytes if stop is None else stop)
+
+    def wanted_for(self, purpose: Purpose) -> None:
+        pass
 
     def distrust(self) -> bool:
         return False

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from cache import Blob, CacheConfig, CacheError, CacheFull, Digest, ImageCache
+from cache import Blob, CacheConfig, CacheError, CacheFull, Digest, ImageCache, Purpose
 from metrics import Instruments
 from tests.content import KIB, MIB, Content, Noise
 
@@ -33,6 +33,9 @@ class Memory:
     @asynccontextmanager
     async def __call__(self, offset: int, stop: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         yield self._pieces(offset, self._content.size_bytes if stop is None else stop)
+
+    def wanted_for(self, purpose: Purpose) -> None:
+        pass
 
     def distrust(self) -> bool:
         return False
