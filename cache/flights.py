@@ -107,20 +107,20 @@ class Flights:
         for flight in self._tasks:
             flight.progress.fail(error)
 
-    def beat(self, count: int) -> list[Flight]:
+    def beat(self, count: int) -> None:
         """Show followers in other processes that the fills of this one live. Blocks.
 
-        Any change of the time will do: it must not stand still when the clock does. Returned are those fills that were
-        begun for no client, and that one of another worker waits for by now.
+        Any change of the time will do: it must not stand still when the clock does.
         """
         now_ns = time.time_ns() + count
-        awaited = []
-        for flight, path in list(self._filling.items()):
+        for path in list(self._filling.values()):
             with contextlib.suppress(OSError):  # it has just ended
                 os.utime(path, ns=(now_ns, now_ns))
-            if flight.purpose != "demand" and self._demand.is_told_elsewhere(flight.blob.key):
-                awaited.append(flight)
-        return awaited
+
+    def awaited_elsewhere(self) -> list[Flight]:
+        """The fills that were begun for no client, and that one of another worker waits for by now. Blocks."""
+        background = [flight for flight in list(self._filling) if flight.purpose != "demand"]
+        return [flight for flight in background if self._demand.is_told_elsewhere(flight.blob.key)]
 
     async def _run(self, flight: Flight) -> None:
         """The whole life of a flight. Its failure goes to its own readers, never to other flights."""

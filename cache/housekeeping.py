@@ -106,7 +106,8 @@ class Housekeeping:
     async def _beat(self) -> None:
         for count in itertools.count(1):
             await asyncio.sleep(_EVERY_S)
-            for flight in await in_thread(self._beats, self._flights.beat, count):
+            await in_thread(self._beats, self._flights.beat, count)
+            for flight in await in_thread(self._beats, self._flights.awaited_elsewhere):
                 flight.want("demand")
 
     async def _guard(self) -> None:
