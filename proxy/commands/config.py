@@ -18,7 +18,7 @@ from proxy.import_plugins import ProgramMissing, check_programs
 from proxy.policy import Policy, PolicyFileBroken
 from proxy.property_protections import ProtectionFileBroken
 from upstream.registry import RegistryMisconfigured, open_registry
-from upstream.stores import HttpStoreConfig
+from upstream.stores import HttpStoreConfig, SwiftStoreConfig
 
 _USER_INFO = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 _MASK = "***"
@@ -113,7 +113,7 @@ def _files(config: Config) -> list[tuple[str, Path]]:
         "registry.service.tls.key": service_tls.key,
     }
     for store, backend in config.stores.backends.items():
-        if isinstance(backend, HttpStoreConfig):
+        if isinstance(backend, HttpStoreConfig | SwiftStoreConfig):
             named[f"stores.backends.{store}.ca_file"] = backend.ca_file
     return [(key, file) for key, file in named.items() if file is not None]
 

@@ -9,8 +9,10 @@ import yaml
 from pydantic import BaseModel
 
 from proxy.config import Config, ConfigError, load, origins
-from upstream.stores import FileStoreConfig, HttpStoreConfig
+from upstream.stores import FileStoreConfig, HttpStoreConfig, SwiftStoreConfig
+from upstream.stores.backend import BackendConfig
 from upstream.stores.guard.config import GuardConfig
+from upstream.stores.swift import Reference
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 KEYSTONE = {"kind": "keystone", "keystone": {"auth_url": "http://k:5000", "username": "u", "password": "hunter2"}}
@@ -51,6 +53,28 @@ def test_config_yaml_has_every_key_and_none_besides() -> None:
     assert {backend["kind"]: set(backend) | {"guard"} for backend in backends.values()} == {
         kind: set(model.model_fields) for kind, model in models.items()
     }
+
+
+def marked_backends() -> dict[str, Any]:
+    """The stores that are there as comments, as if their marks were taken away."""
+    section = SHIPPED.read_text().partition("  backends:")[2].partition("\nregistry:")[0]
+    marked = [line.removeprefix("    # ") for line in section.splitlines() if line.startswith("    # ")]
+    backends: dict[str, Any] = yaml.safe_load("\n".join(marked[1:]))  # but for the first, which says what they are
+    return backends
+
+
+def test_further_kinds_of_stores_are_there_with_every_key_of_their_own_and_its_default() -> None:
+    common = set(BackendConfig.model_fields)
+    models: dict[str, type[BaseModel]] = {"swift": SwiftStoreConfig}
+    marked = marked_backends()
+    assert {backend["kind"] for backend in marked.values()} == set(models)
+    for backend in marked.values():
+        model = models[backend["kind"]]
+        assert set(backend) - common == set(model.model_fields) - common
+        shown = model.model_validate(backend)
+        needed = {name: value for name, value in backend.items() if model.model_fields[name].is_required()}
+        assert shown == model.model_validate(needed)
+    assert set(marked["swift"]["references"]["ref1"]) == set(Reference.model_fields)
 
 
 def test_config_yaml_says_the_defaults() -> None:

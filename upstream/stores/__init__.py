@@ -9,6 +9,7 @@ from upstream.stores.locations import check_external, redacted
 from upstream.stores.sources import LocationsSource
 from upstream.stores.staging import Staging, open_staging
 from upstream.stores.stores import StoreInfo, Stores, open_stores
+from upstream.stores.swift import SwiftStoreConfig
 from upstream.stores.web import ImportFilterConfig, Web, open_web
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Stored",
     "Stores",
     "StoresConfig",
+    "SwiftStoreConfig",
     "Web",
     "Witness",
     "Writable",

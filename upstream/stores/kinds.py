@@ -10,6 +10,7 @@ _OpenStore = Callable[[str, Any], Awaitable[Store]]
 _MODULES: Mapping[str, str] = {
     "file": "upstream.stores.file.store",
     "http": "upstream.stores.http.store",
+    "swift": "upstream.stores.swift.store",
 }
 """One row per kind: a module whose `open_store` gets the store's id and its configuration."""
 

@@ -11,19 +11,21 @@ import pytest
 
 from tests.contract.stores.peers.files import file_peer
 from tests.contract.stores.peers.peer import Peer, WritablePeer, WritableStore, arriving, read_whole
+from tests.contract.stores.peers.swift import SwiftPeer, keystone_swift_peer, swift_peer
 from tests.contract.stores.peers.web import HttpPeer, http_peer
 
 OpenPeer = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[Peer]]
 OpenWritable = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[WritablePeer]]
 
-PEERS: dict[str, OpenPeer] = {"file": file_peer, "http": http_peer}
-WRITABLE: dict[str, OpenWritable] = {"file": file_peer}
+WRITABLE: dict[str, OpenWritable] = {"file": file_peer, "swift": swift_peer, "keystone swift": keystone_swift_peer}
+PEERS: dict[str, OpenPeer] = {**WRITABLE, "http": http_peer}
 
 __all__ = [
     "PEERS",
     "WRITABLE",
     "HttpPeer",
     "Peer",
+    "SwiftPeer",
     "WritablePeer",
     "WritableStore",
     "arriving",
