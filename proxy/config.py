@@ -22,7 +22,7 @@ from upstream.tls import TlsConfig
 
 ENVIRONMENT_PREFIX = "GLINT_"
 _Model = TypeVar("_Model", bound=BaseModel)
-_SECRET_WORDS = ("password", "secret", "key", "url")
+_SECRET_WORDS = ("password", "secret", "key", "url", "http_proxy", "https_proxy")
 
 
 class ServerConfig(BaseModel, frozen=True, extra="forbid"):
@@ -301,6 +301,8 @@ def _anchored(model: _Model, base: Path) -> _Model:
             changed[name] = base / value.expanduser()
         elif isinstance(value, BaseModel):
             changed[name] = _anchored(value, base)
+        elif isinstance(value, tuple):
+            changed[name] = tuple(_anchored(item, base) if isinstance(item, BaseModel) else item for item in value)
         elif isinstance(value, dict):
             changed[name] = {
                 key: _anchored(item, base) if isinstance(item, BaseModel) else item for key, item in value.items()

@@ -1,5 +1,6 @@
 """What our HTTP clients share: which addresses they connect to, and what their failures mean."""
 
+import re
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from upstream.errors import Denied, Invalid, Unavailable
 # Link-local: where clouds serve instance metadata, with credentials, to whoever asks from the machine.
 METADATA_NETWORKS = tuple(ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"))
 _NAT64 = ip_network("64:ff9b::/96")
+_NUMBERS = re.compile(r"[0-9.]+|0[xX][0-9a-fA-F]+")
 _LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 
 
@@ -25,8 +27,26 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_disguised(host: str) -> bool:
+    """Whether it is a number that resolvers take for an address, such as 2130706433, 127.1 or 0x7f000001."""
+    try:
+        ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return any(_NUMBERS.fullmatch(label) for label in host.rstrip(".").split(".")[-1:])
+    return False
+
+
+def names_of(host: str) -> frozenset[str]:
+    """By which entries of a list of hosts it is meant: `*.example.org` is whatever ends so."""
+    name = host.lower().rstrip(".")
+    return frozenset({name, *("*." + name.split(".", depth)[depth] for depth in range(1, name.count(".") + 1))})
+
+
 class AddressGuard:
-    """Which hosts and addresses may be connected to. Names are checked as written, addresses as resolved."""
+    """Which hosts and addresses may be connected to. Names are checked as written, addresses as resolved.
+
+    A name that a proxy resolves is checked as written, and nothing more: which address it has there is for the proxy.
+    """
 
     def __init__(
         self, service: str, *, allowed_hosts: Collection[str], denied: Collection[IPv4Network | IPv6Network]
@@ -37,12 +57,10 @@ class AddressGuard:
 
     def check_host(self, host: str) -> None:
         """Raises Denied for a host that is not on the list, and for an address in a denied network."""
-        name = host.lower().rstrip(".")
-        parents = {"*." + name.split(".", depth)[depth] for depth in range(1, name.count(".") + 1)}
-        if self._allowed_hosts and not self._allowed_hosts & {name, *parents}:
+        if self._allowed_hosts and not self._allowed_hosts & names_of(host):
             raise Denied(f"{self._service} may not connect to that host: it is not in allowed_hosts")
         try:
-            address = ip_address(name.strip("[]").partition("%")[0])
+            address = ip_address(host.rstrip(".").strip("[]").partition("%")[0])
         except ValueError:
             return
         if self.is_denied(address):
@@ -51,6 +69,11 @@ class AddressGuard:
     def check_url(self, url: URL) -> None:
         """Called for every request, also for one that follows a redirect. Raises Denied."""
         self.check_host(url.raw_host or "")  # as the connector will see it, not as the user wrote it
+
+    def check_unresolved(self, url: URL) -> None:
+        """Called besides where a proxy resolves names: an address in another spelling is none. Raises Denied."""
+        if is_disguised(url.raw_host or ""):
+            raise Denied(f"{self._service} may not connect to that host: it is written as no name and no address")
 
     def is_denied(self, address: IPv4Address | IPv6Address) -> bool:
         return any(one in network for one in _meanings(address) for network in self._denied)
@@ -105,6 +128,10 @@ def translated(service: str, phase: str = "open") -> Iterator[None]:
         raise Invalid(f"{service} was given a URL that cannot be asked") from error
     except aiohttp.ConnectionTimeoutError as error:
         raise Unavailable(service, "it could not be connected to in time", phase="connect") from error
+    except aiohttp.ClientHttpProxyError as error:
+        raise proxy_refusal(service, error.status) from None  # it knows the head that was sent, with our password
+    except aiohttp.ClientProxyConnectionError as error:
+        raise Unavailable(service, "its proxy cannot be connected to", phase="connect") from error
     except TimeoutError as error:
         raise Unavailable(service, "no answer in time", phase=phase) from error
     except aiohttp.ClientSSLError as error:
@@ -115,3 +142,12 @@ def translated(service: str, phase: str = "open") -> Iterator[None]:
         raise Unavailable(service, "it cannot be connected to") from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable(service, f"the connection failed ({type(error).__name__})") from error
+
+
+def proxy_refusal(service: str, status: int) -> Denied | Unavailable:
+    """What it means that a proxy answers so in place of the host that was to be reached."""
+    if status in {401, 407}:
+        return Denied(f"the proxy of {service} wants other credentials than it was given ({status})")
+    if 400 <= status < 500 and status not in {408, 429}:
+        return Denied(f"the proxy of {service} refuses to connect to that host ({status})")
+    return Unavailable(service, f"its proxy answered {status}")

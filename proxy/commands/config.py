@@ -18,7 +18,7 @@ from proxy.import_plugins import ProgramMissing, check_programs
 from proxy.policy import Policy, PolicyFileBroken
 from proxy.property_protections import ProtectionFileBroken
 from upstream.registry import RegistryMisconfigured, open_registry
-from upstream.stores import HttpStoreConfig, SwiftStoreConfig
+from upstream.stores import FileStoreConfig, HttpStoreConfig, SwiftStoreConfig
 
 _USER_INFO = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 _MASK = "***"
@@ -94,6 +94,8 @@ def _plain(value: Any) -> Any:
         return size_text(value)
     if value is None or isinstance(value, bool | int | float):
         return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, BaseModel):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -115,6 +117,8 @@ def _files(config: Config) -> list[tuple[str, Path]]:
     for store, backend in config.stores.backends.items():
         if isinstance(backend, HttpStoreConfig | SwiftStoreConfig):
             named[f"stores.backends.{store}.ca_file"] = backend.ca_file
+        elif isinstance(backend, FileStoreConfig):
+            named[f"stores.backends.{store}.metadata_file"] = backend.metadata_file
     return [(key, file) for key, file in named.items() if file is not None]
 
 

@@ -4,7 +4,7 @@ import re
 
 MASK = "***"
 _SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)?($|_)|secret|(^|_|-)keys?$|credential|(^|_)token$|user_?file", re.ASCII
+    r"pass(word|wd|phrase)?($|_)|secret|(^|_|-)keys?$|credential|(^|_)token$|user_?file|proxy_info", re.ASCII
 )
 _USER_INFO = re.compile(r"(?<=://).*@")  # to the last @: passwords hold what they like
 _PARAMETER = re.compile(r"(?<=[?&])([^=&\s]*(?:pass|secret|key|token)[^=&\s]*)=[^&\s]*", re.IGNORECASE)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.config_import.conf import DEFAULT
-from proxy.config_import.options import BOOLEAN, INTEGER, MANY, PAIRS, TEXT, BadValue, Option
+from proxy.config_import.masking import masked
+from proxy.config_import.options import BOOLEAN, INTEGER, MANY, PAIRS, TEXT, BadValue, Given, Option
 from proxy.config_import.outcomes import Dropped, Failing, Key, Mapped, Octal, Outcome
 from proxy.config_import.rows import Import, by_default, mapped
+from upstream.stores import parse_proxy
 
 SECTION = "glance_store"
 
@@ -46,11 +48,11 @@ class StoreKind:
 DATADIR = _option("filesystem_store_datadir", default="/var/lib/glance/images")
 DATADIRS = _option("filesystem_store_datadirs", MANY)
 PERM = _option("filesystem_store_file_perm", INTEGER, "0")
+THIN = _option("filesystem_thin_provisioning", BOOLEAN, "false")
 THREADS = _option("filesystem_store_thread_pool_size", INTEGER, "10")
 LOCATION_METADATA = _option("filesystem_store_metadata_file")
 UNUSED = (
     _option("filesystem_store_chunk_size"),
-    _option("filesystem_thin_provisioning"),
     _option("filesystem_store_timeout"),
     _option("filesystem_store_threadpool_threshold"),
 )
@@ -64,41 +66,44 @@ def _file(work: Import, place: Place) -> Iterator[Outcome]:
     yield from _folders(work, place)
     yield from mapped(source, place.at(PERM), (*place.key, "file_mode"), _file_mode)
     yield from mapped(source, place.at(THREADS), (*place.key, "threads_max"))
-    if given := source.get(place.at(LOCATION_METADATA)):
-        yield Dropped(given.said, "Glint writes no metadata of its own to locations; those that are there stay")
+    yield from mapped(source, place.at(THIN), (*place.key, "thin_provisioning"))
+    yield from mapped(source, place.at(LOCATION_METADATA), (*place.key, "metadata_file"))
     for option in UNUSED:
         if given := source.get(place.at(option)):
             yield Dropped(given.said, "Glint reads and writes in pieces of 1 MiB, all of them, with stores.*.wait_s")
 
 
 def _folders(work: Import, place: Place) -> Iterator[Outcome]:
-    """A store of Glint has one folder. The further ones become stores of their own, for reading and deleting.
-
-    Rows that name the first store for all of them are read by the store in whose folder the file lies.
-    """
     many, one = work.source.get(place.at(DATADIRS)), work.source.get(place.at(DATADIR))
     if not many:
         note = None if one else by_default(place.at(DATADIR))
         yield Mapped((*place.key, "dir"), one.value if one else DATADIR.default, one.said if one else (), note)
         return
-    first, *others = by_priority(many.value)
-    yield Mapped((*place.key, "dir"), first, many.said, "the one with the highest priority: uploads go there")
-    for number, folder in enumerate(others, start=2):
-        key = (*place.key[:-1], f"{place.key[-1]}-{number}")
-        yield Mapped((*key, "kind"), "file", many.said)
-        yield Mapped((*key, "dir"), folder, many.said)
+    try:
+        yield Mapped((*place.key, "dirs"), with_priorities(many.value), many.said)
+    except BadValue as error:
+        yield Failing(many.said, str(error))
     if one:
         yield Dropped(one.said, f"{place.at(DATADIRS)} counts")
 
 
-def by_priority(datadirs: list[str]) -> list[str]:
-    """The folders of filesystem_store_datadirs, `DIR` or `DIR:PRIORITY`, the highest priority first."""
-    split = [entry.rpartition(":") for entry in datadirs]
-    ranked = [
-        (int(rank), folder) if folder and rank.isdecimal() else (0, f"{folder}{colon}{rank}")
-        for folder, colon, rank in split
-    ]
-    return [folder for _, folder in sorted(ranked, key=lambda pair: -pair[0])]
+def with_priorities(datadirs: list[str]) -> list[dict[str, Any]]:
+    """The folders of filesystem_store_datadirs, `DIR` or `DIR:PRIORITY`, once each. Raises BadValue.
+
+    Source: glance_store/_drivers/filesystem.py, _get_datadir_path_and_priority and _check_directory_paths.
+    """
+    found: dict[str, int] = {}
+    for entry in datadirs:
+        folder, colon, rank = (part.strip() for part in entry.rpartition(":"))
+        folder, rank = (folder, rank) if colon else (rank, "")
+        try:
+            priority = int(rank or 0)
+        except ValueError:
+            raise BadValue("expected a folder and its priority, such as /srv/images:10; left out") from None
+        if not folder or found.get(folder, priority) != priority:
+            raise BadValue("expected each folder once, such as /srv/images:10; left out")
+        found[folder] = priority
+    return [{"path": folder, "priority": priority} for folder, priority in found.items()]
 
 
 def _file_mode(number: int) -> Octal | None:
@@ -122,10 +127,28 @@ def _http(work: Import, place: Place) -> Iterator[Outcome]:
         yield Mapped(
             key, value=True, said=(), note=f"not {by_default(place.at(INSECURE))}, which would take any certificate"
         )
-    if (proxies := source.get(place.at(PROXIES))) and proxies.value:
-        yield Failing(proxies.said, "Glint's http stores go straight to their hosts, and by no proxy")
-    elif proxies:
-        yield Dropped(proxies.said, "no proxy: Glint goes straight to the hosts")
+    if proxies := source.get(place.at(PROXIES)):
+        yield from _proxies(proxies, place)
+
+
+def _proxies(given: Given, place: Place) -> Iterator[Outcome]:
+    """By the scheme of what is asked for; `all` is for those that have none of their own.
+
+    Source: requests/utils.py, select_proxy, by which Glance reads them.
+    """
+    if not given.value:
+        yield Dropped(given.said, "no proxy: Glint goes straight to the hosts")
+    for scheme in ("http", "https"):
+        if text := given.value.get(scheme) or given.value.get("all"):
+            url = text if "://" in text else f"http://{text}"
+            try:
+                parse_proxy(url)
+            except ValueError as error:
+                yield Failing(given.said, f"{scheme}: {error}; left out")
+            else:
+                yield Mapped((*place.key, f"{scheme}_proxy"), url, given.said, secret=True)
+    if others := sorted(set(given.value) - {"http", "https", "all"}):
+        yield Failing(given.said, f"Glint has a proxy for each scheme, and none for {', '.join(map(masked, others))}")
 
 
 KINDS = (
@@ -133,7 +156,7 @@ KINDS = (
         name="file",
         schemes=("file", "filesystem"),
         prefixes=("filesystem_",),
-        options=(DATADIR, DATADIRS, PERM, THREADS, LOCATION_METADATA, *UNUSED),
+        options=(DATADIR, DATADIRS, PERM, THIN, THREADS, LOCATION_METADATA, *UNUSED),
         decide=_file,
     ),
     StoreKind(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,29 @@ async def two(tmp_path: Path) -> AsyncIterator[Client]:
     changes = {"stores": {"backends": {"second": second}}, "api": {"show_image_direct_url": True}}
     async with serving(config_for(tmp_path, changes)) as served:
         yield Client(served)
+
+
+async def test_images_with_holes_in_several_folders_are_served_to_the_byte(tmp_path: Path) -> None:
+    """By sendfile, out of the files themselves."""
+    dirs = [{"path": tmp_path / "a", "priority": 1}, {"path": tmp_path / "b"}]
+    local = {"kind": "file", "dir": None, "dirs": dirs, "thin_provisioning": True}
+    image = b"begin" + bytes(9 * MIB) + DATA.read() + bytes(3 * MIB)
+    async with serving(config_for(tmp_path, {"stores": {"backends": {"local": local}}})) as served:
+        client = Client(served)
+        path = await client.upload(image)
+        file = tmp_path / "a" / path[-36:]
+        assert file.stat().st_blocks * 512 < 5 * MIB
+
+        assert (await client.ask("GET", f"{path}/file")).body == image
+        part = {"Range": f"bytes={MIB - 7}-{len(image) - 9}"}
+        assert (await client.ask("GET", f"{path}/file", headers=part)).body == image[MIB - 7 : -8]
+
+        await asyncio.to_thread(file.rename, tmp_path / "b" / file.name)  # by hand, and the row with it
+        moved = replace((await image_of(client, path)).locations[0], url=f"file://{tmp_path}/b/{file.name}")
+        await served.services.registry.images.update(GLINT, path[-36:], ImageChanges(locations=(moved,)))
+        assert (await client.ask("GET", f"{path}/file")).body == image
+        assert (await client.ask("DELETE", path)).status == 204
+    assert list((tmp_path / "b").iterdir()) == []
 
 
 async def image_of(client: Client, path: str) -> Image:

@@ -85,11 +85,13 @@ def test_serve_does_not_start_with_a_file_that_cannot_be_followed(tmp_path: Path
 
 
 def test_show_is_a_configuration_that_means_the_same(tmp_path: Path) -> None:
-    result = glint("config", "show", "--set", "cache.size_max=1234567", "--set", "server.drain_s=0.5")
+    folders = "stores.backends.local={kind: file, dirs: [{path: a, priority: 2}, {path: /b}]}"
+    said = ["cache.size_max=1234567", "server.drain_s=0.5", folders]
+    result = glint("config", "show", *(word for one in said for word in ("--set", one)))
     assert result.exit_code == 0
     again = tmp_path / "config.yaml"
     again.write_text(result.stdout)
-    assert load(again) == load(SHIPPED, ["cache.size_max=1234567", "server.drain_s=0.5"])
+    assert load(again) == load(SHIPPED, said)
 
 
 def test_show_tells_who_said_what() -> None:
@@ -107,6 +109,7 @@ def test_show_masks_every_secret() -> None:
         "GLINT_TOKEN_CACHE__SECRET_KEY": "hunter2",
         "GLINT_REGISTRY__URL": "postgresql://glint:hunter2@db.example.org/glance",
         "GLINT_REGISTRY__REMOTE__KEY": "hunter2" * 5,
+        "GLINT_STORES__BACKENDS__WEB__HTTPS_PROXY": "http://glint:hunter2@10.0.0.1:3128",
         "GLINT_NOTIFICATIONS__URL": "amqp://glint:hunter2@mq.example.org//",
     }
     result = glint("config", "show", **secrets)
@@ -115,6 +118,7 @@ def test_show_masks_every_secret() -> None:
     assert document["auth"]["keystone"]["password"] == "***"
     assert document["registry"]["url"] == "postgresql://glint:***@db.example.org/glance"
     assert document["registry"]["remote"]["key"] == ["***"]
+    assert document["stores"]["backends"]["web"]["https_proxy"] == "***"
     assert document["notifications"]["url"] == "amqp://glint:***@mq.example.org//"
 
 

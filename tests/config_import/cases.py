@@ -259,20 +259,22 @@ STORES: tuple[Case, ...] = (
         for section in ("glance_store", "DEFAULT")
         for name, value, key, expected in (
             ("filesystem_store_datadir", "/srv/images", "dir", "/srv/images"),
-            ("filesystem_store_datadirs", "/srv/images:20", "dir", "/srv/images"),
+            ("filesystem_store_datadirs", "/srv/a:20", "dirs", [{"path": "/srv/a", "priority": 20}]),
+            ("filesystem_store_metadata_file", "/etc/glance/m.json", "metadata_file", "/etc/glance/m.json"),
+            ("filesystem_thin_provisioning", "true", "thin_provisioning", True),
             ("filesystem_store_file_perm", "0640", "file_mode", 0o640),
             ("filesystem_store_file_perm", "0", "file_mode", None),
             ("filesystem_store_thread_pool_size", "32", "threads_max", 32),
         )
     ),
     ("glance_store", "filesystem_store_file_perm", "9", "expected a file mode"),
+    ("glance_store", "filesystem_store_datadirs", "/srv/a:high", "expected a folder and its priority"),
+    ("glance_store", "filesystem_store_datadirs", ":7", "expected each folder once"),
     *(
         (section, name, value, "")
         for section in ("glance_store", "DEFAULT")
         for name, value in (
-            ("filesystem_store_metadata_file", "/etc/glance/m.json"),
             ("filesystem_store_chunk_size", "65536"),
-            ("filesystem_thin_provisioning", "true"),
             ("filesystem_store_timeout", "5"),
             ("filesystem_store_threadpool_threshold", "75"),
         )
@@ -283,9 +285,19 @@ STORES: tuple[Case, ...] = (
         for name, value, outcome in (
             ("https_ca_certificates_file", "/ca.pem", {f"{_HTTP}.ca_file": "/ca.pem"}),
             ("https_insecure", "true", {f"{_HTTP}.verify_tls": False}),
-            ("http_proxy_information", "http:10.0.0.1", "by no proxy"),
+            ("http_proxy_information", "http:10.0.0.1:3128", {f"{_HTTP}.http_proxy": "http://10.0.0.1:3128"}),
         )
     ),
+    (
+        *("glance_store", "http_proxy_information", "https:http://u:p@proxy:1"),
+        {f"{_HTTP}.https_proxy": "http://u:p@proxy:1"},
+    ),
+    (
+        *("glance_store", "http_proxy_information", "all:proxy:1"),
+        {f"{_HTTP}.http_proxy": "http://proxy:1", f"{_HTTP}.https_proxy": "http://proxy:1"},
+    ),
+    ("glance_store", "http_proxy_information", "http:socks5://proxy:1", "expected the URL of an HTTP proxy"),
+    ("glance_store", "http_proxy_information", "ftp:proxy:1", "none for ftp"),
     ("glance_store", "http_proxy_information", "", "no proxy"),
     ("glance_store", "swift_store_container", "glance", "no swift store is enabled"),
     ("DEFAULT", "rbd_store_pool", "images", "no rbd store is enabled"),

@@ -77,9 +77,11 @@ def test_variables_that_stand_for_one_another_are_told() -> None:
 def test_an_option_of_many_values_takes_those_of_all_files() -> None:
     first = "[glance_store]\nfilesystem_store_datadirs = /a\nfilesystem_store_datadirs = /b:20\n"
     found = values(first, "[glance_store]\nfilesystem_store_datadirs = /c:3\n")
-    assert found["stores.backends.file.dir"] == "/b"
-    assert found["stores.backends.file-2.dir"] == "/c"
-    assert found["stores.backends.file-3.dir"] == "/a"
+    assert found["stores.backends.file.dirs"] == [
+        {"path": "/a", "priority": 0},
+        {"path": "/b", "priority": 20},
+        {"path": "/c", "priority": 3},
+    ]
 
 
 def test_a_value_that_the_sample_leaves_open_is_none() -> None:

@@ -50,6 +50,7 @@ def test_every_option_that_holds_a_secret_is_known_as_one() -> None:
     names = [
         *("password", "admin_password", "memcache_secret_key", "metadata_encryption_key", "swift_store_key"),
         *("s3_store_secret_key", "s3_store_access_key", "hmac_keys", "rabbit_password", "admin_token"),
+        "http_proxy_information",
     ]
     assert all(map(is_secret, names))
     assert not any(map(is_secret, ("key_file", "token_cache_time", "keyfile", "bind_port", "ssl_key_file")))

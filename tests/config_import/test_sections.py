@@ -78,13 +78,22 @@ def test_options_of_the_older_form_count_for_nothing_beside_named_back_ends() ->
     ]
 
 
-def test_several_folders_become_stores() -> None:
+def test_several_folders_stay_those_of_one_store() -> None:
     folders = "filesystem_store_datadirs = /a:1\nfilesystem_store_datadirs = /b:2\n"
     legacy = imported(f"[glance_store]\n{folders}")
     named = imported(f"[DEFAULT]\nenabled_backends = s:file\n[glance_store]\ndefault_backend = s\n[s]\n{folders}")
     assert not any("/a" in told for told in (*legacy.failing, *named.failing))
-    assert named.values["stores.backends.s.dir"] == "/b"
-    assert named.values["stores.backends.s-2.dir"] == "/a"
+    both = [{"path": "/a", "priority": 1}, {"path": "/b", "priority": 2}]
+    assert named.values["stores.backends.s.dirs"] == both
+    assert legacy.values["stores.backends.file.dirs"] == both
+
+
+def test_a_folder_that_is_given_twice_counts_once_if_it_is_meant_the_same() -> None:
+    twice = "[glance_store]\nfilesystem_store_datadirs = /a:1\nfilesystem_store_datadirs = /a: 1\n"
+    assert imported(twice).values["stores.backends.file.dirs"] == [{"path": "/a", "priority": 1}]
+    assert "expected each folder once, such as /srv/images:10; left out" in imported(f"{twice[:-2]}2\n").reasons(
+        "filesystem_store_datadirs"
+    )
 
 
 def test_the_login_may_stand_in_a_section_of_its_own() -> None:

@@ -15,6 +15,7 @@ PACKAGES = {
     "postgres": "postgresql",
     "nginx": "nginx",
     "varnishd": "varnish",
+    "tinyproxy": "tinyproxy-bin",
     "strace": "strace",
     "qemu-img": "qemu-utils",
     "ceph-mon": "ceph-mon",

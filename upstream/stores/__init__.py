@@ -4,7 +4,7 @@ from upstream.stores.base import HasPath, Store, Stored, Witness, Writable
 from upstream.stores.config import StoresConfig
 from upstream.stores.file import FileStoreConfig
 from upstream.stores.glance import GlanceFile
-from upstream.stores.http import HttpStoreConfig
+from upstream.stores.http import HttpStoreConfig, parse_proxy
 from upstream.stores.locations import check_external, redacted
 from upstream.stores.sources import LocationsSource
 from upstream.stores.staging import Staging, open_staging
@@ -33,5 +33,6 @@ __all__ = [
     "open_staging",
     "open_stores",
     "open_web",
+    "parse_proxy",
     "redacted",
 ]

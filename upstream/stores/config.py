@@ -33,10 +33,16 @@ class StoresConfig(BaseModel, frozen=True, extra="forbid"):
         reserved = [store for store in backends if store.startswith(_RESERVED_PREFIX)]
         if reserved:
             raise ValueError(f"store ids must not start with {_RESERVED_PREFIX}: {', '.join(reserved)}")
-        dirs = [(store, one.dir.absolute()) for store, one in backends.items() if isinstance(one, FileStoreConfig)]
-        for (first, one), (second, other) in combinations(dirs, 2):
+        folders = [
+            (store, folder.path.absolute())
+            for store, one in backends.items()
+            if isinstance(one, FileStoreConfig)
+            for folder in one.folders
+        ]
+        for (first, one), (second, other) in combinations(folders, 2):
             if one.is_relative_to(other) or other.is_relative_to(one):
-                raise ValueError(f"the folders of {first} and {second} lie in one another: {one}, {other}")
+                of = first if first == second else f"{first} and {second}"
+                raise ValueError(f"the folders of {of} lie in one another: {one}, {other}")
         return backends
 
     @model_validator(mode="after")

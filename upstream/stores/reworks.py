@@ -5,7 +5,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from upstream.stores.file import Folder, create_part, sync_dir
+from upstream.stores.file import Folder, create_part, sync_dir, translated
 
 
 class Rework:
@@ -21,17 +21,17 @@ class Rework:
         self.is_wanted = False
 
     def head(self, size_bytes: int) -> bytes:
-        with self._folder.translated(), self.source.open("rb") as file:
+        with translated(self._folder.store_id), self.source.open("rb") as file:
             return file.read(size_bytes)
 
     def open(self) -> None:
-        with self._lock, self._folder.translated():
+        with self._lock, translated(self._folder.store_id):
             if not self._closed:
                 self.target, self._fd = create_part(self._folder, self._image_id, 0o600)
 
     def publish(self) -> None:
         """Data to disk, then the name, then the folder: a crash leaves the old data or the new."""
-        with self._lock, self._folder.translated():
+        with self._lock, translated(self._folder.store_id):
             if not self._closed:
                 os.fdatasync(self._fd)
                 self.target.replace(self.source)

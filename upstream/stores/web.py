@@ -4,11 +4,10 @@ Source of the rules: glance/common/utils.py, get_validated_address, which knows 
 """
 
 import asyncio
-import re
 import socket
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from pydantic import BaseModel, Field
 from yarl import URL
 
 from upstream.errors import Denied, Invalid, Unavailable
-from upstream.http import METADATA_NETWORKS, AddressGuard, GuardedResolver
+from upstream.http import METADATA_NETWORKS, AddressGuard, GuardedResolver, is_disguised
 from upstream.stores import http
 from upstream.stores.http import HttpStoreConfig
 from upstream.stores.locations import parse_http
@@ -24,7 +23,6 @@ from upstream.types import Location
 
 SERVICE = "web-download"
 _LOOPBACK_NETWORKS = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-_NUMBERS = re.compile(r"[0-9.]+|0[xX][0-9a-fA-F]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _T = TypeVar("_T")
 
@@ -57,7 +55,7 @@ class UrlGuard(AddressGuard):
     def check_url(self, url: URL) -> None:
         """Raises Denied."""
         config, host = self._config, (url.raw_host or "").rstrip(".").lower()
-        if not host or _is_disguised(host):
+        if not host or is_disguised(host):
             raise Denied(f"{SERVICE} may not connect to that host: it is written as no name and no address")
         if not _passes(url.scheme, config.allowed_schemes, config.disallowed_schemes):
             raise Denied(f"{SERVICE} may not use the scheme {url.scheme}")
@@ -71,15 +69,6 @@ class UrlGuard(AddressGuard):
 
 def _passes(value: _T, allowed: Collection[_T], disallowed: Collection[_T]) -> bool:
     return value in allowed if allowed else value not in disallowed
-
-
-def _is_disguised(host: str) -> bool:
-    """Whether it is a number that resolvers take for an address, such as 2130706433, 127.1 or 0x7f000001."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return any(_NUMBERS.fullmatch(label) for label in host.split(".")[-1:])
-    return False
 
 
 class Web:

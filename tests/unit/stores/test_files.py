@@ -14,7 +14,9 @@ import pytest
 
 from upstream.errors import DataNotFound, Denied, Duplicate, Invalid, StoreFull, Unavailable, UpstreamError, WrongLength
 from upstream.stores.file import FileStore, FileStoreConfig, Folder, open_store
-from upstream.stores.file.files import Part, Whole
+from upstream.stores.file.files import Whole
+from upstream.stores.file.folders import Folders
+from upstream.stores.file.parts import How, Part
 from upstream.types import Location
 
 IMAGE_ID = "8f1f5a0e-0000-4000-8000-000000000001"
@@ -38,8 +40,12 @@ def names(folder: Folder) -> list[str]:
     return sorted(path.name for path in folder.dir.iterdir())
 
 
+def part_in(folder: Folder, mode: int | None = None) -> Part:
+    return Part(Folders("local", [folder]), IMAGE_ID, How(mode=mode))
+
+
 def written(folder: Folder, data: bytes = b"data", mode: int | None = None) -> Part:
-    part = Part(folder, IMAGE_ID, mode)
+    part = part_in(folder, mode)
     part.open(len(data))
     part.append([data])
     return part
@@ -63,7 +69,7 @@ def written(folder: Folder, data: bytes = b"data", mode: int | None = None) -> P
 def test_a_fault_of_the_disk_has_a_name_and_leaves_nothing(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, number: int, error: type[UpstreamError], call: str
 ) -> None:
-    part = Part(folder, IMAGE_ID, None)
+    part = part_in(folder)
     part.open(None)
 
     def fail(*_: object) -> None:
@@ -85,7 +91,7 @@ def _write_out(part: Part) -> None:
 
 def test_short_writes_are_continued(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.writev
-    part = Part(folder, IMAGE_ID, None)
+    part = part_in(folder)
     part.open(None)
     monkeypatch.setattr(os, "writev", lambda fd, buffers: real(fd, [bytes(buffers[0])[:3]]))
 
@@ -98,7 +104,7 @@ def test_short_writes_are_continued(folder: Folder, monkeypatch: pytest.MonkeyPa
 
 def test_an_upload_that_cannot_fit_is_refused_before_its_first_byte(folder: Folder) -> None:
     with pytest.raises(StoreFull):
-        Part(folder, IMAGE_ID, None).open(1 << 62)
+        part_in(folder).open(1 << 62)
     assert names(folder) == []
 
 
@@ -125,7 +131,7 @@ def test_calls_that_come_after_abandoning_do_nothing(folder: Folder) -> None:
 
 def test_abandoning_a_loser_keeps_the_winner(folder: Folder) -> None:
     loser = written(folder, b"loser")
-    written_first = Part(folder, IMAGE_ID, None)
+    written_first = part_in(folder)
     written_first.open(None)
     written_first.append([b"winner"])
     written_first.publish()
@@ -146,7 +152,7 @@ def test_the_files_mode_is_the_configured_one(folder: Folder) -> None:
 
 def test_a_closed_file_is_neither_opened_nor_read(folder: Folder) -> None:
     written(folder).publish()
-    whole = Whole(folder, PurePosixPath(folder.dir / IMAGE_ID))
+    whole = Whole(Folders("local", [folder]), PurePosixPath(folder.dir / IMAGE_ID))
 
     whole.close()
 
@@ -157,9 +163,10 @@ def test_a_closed_file_is_neither_opened_nor_read(folder: Folder) -> None:
 _WRITER = """
 import sys, time
 from pathlib import Path
-from upstream.stores.file.files import Folder, Part
-folder = Folder("local", Path(sys.argv[1]))
-part = Part(folder, "killed", None)
+from upstream.stores.file.files import Folder
+from upstream.stores.file.folders import Folders
+from upstream.stores.file.parts import How, Part
+part = Part(Folders("local", [Folder("local", Path(sys.argv[1]))]), "killed", How())
 part.open(None)
 part.append([b"half of it"])
 print("begun", flush=True)

@@ -1,24 +1,14 @@
-"""Where the http store may go, whom it trusts, and to whom it gives credentials."""
+"""Where the http store may go, and to whom it gives credentials."""
 
 import base64
-import datetime as dt
-import ipaddress
-import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.contract.stores.peers import read_whole
+from tests.contract.stores.web import web
 from tests.origin import MIB, Fault, Noise, Origin
-from upstream.errors import Denied, Invalid, Unavailable
-from upstream.stores import HttpStoreConfig
-from upstream.stores.http import HttpStore, open_store
+from upstream.errors import Denied, Invalid
 from upstream.types import Location
 
 DISK = Noise(MIB, seed=9)
@@ -29,15 +19,6 @@ def origin() -> Iterator[Origin]:
     with Origin() as opened:
         opened.add("disk", DISK)
         yield opened
-
-
-@asynccontextmanager
-async def web(**options: Any) -> AsyncIterator[HttpStore]:
-    store = await open_store("web", HttpStoreConfig.model_validate({"kind": "http", "connect_s": 0.5, **options}))
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @pytest.mark.parametrize(
@@ -145,51 +126,3 @@ async def test_an_unencoded_object_is_asked_for(origin: Origin) -> None:
         await read_whole(store, Location(url=origin.url("disk")))
 
     assert origin.counts("disk").requests[0].headers["accept-encoding"] == "identity"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate for 127.0.0.1 that nobody has signed but itself, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "origin")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = tmp_path_factory.mktemp("tls") / "origin.pem"
-    path.write_bytes(pem + made.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-@pytest.fixture
-def tls_origin(certificate: Path) -> Iterator[Origin]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with Origin(tls=context) as opened:
-        opened.add("disk", DISK)
-        yield opened
-
-
-async def test_an_unknown_certificate_is_refused(tls_origin: Origin) -> None:
-    async with web() as store:
-        with pytest.raises(Unavailable, match="certificate"):
-            await read_whole(store, Location(url=tls_origin.url("disk")))
-
-
-@pytest.mark.parametrize("how", ["ca_file", "verify_tls"])
-async def test_a_certificate_is_believed_by_ca_file_or_unverified(
-    tls_origin: Origin, certificate: Path, how: str
-) -> None:
-    options: dict[str, object] = {"ca_file": certificate} if how == "ca_file" else {"verify_tls": False}
-
-    async with web(**options) as store:
-        assert await read_whole(store, Location(url=tls_origin.url("disk")), 7) == DISK.read(7)

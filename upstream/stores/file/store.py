@@ -1,19 +1,22 @@
-"""Images as files of one folder. What blocks runs in a bounded pool of threads and is told in `files.py`."""
+"""Images as files of folders. What blocks runs in a bounded pool of threads, and is told in the modules beside."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path, PurePosixPath
 from typing import ParamSpec, TypeVar
 
 import structlog
 
-from upstream.errors import DataNotFound, Unproved, WrongLength
+from upstream.errors import Unproved, WrongLength
 from upstream.stores.base import Stored, Witness
 from upstream.stores.file.config import READ_BYTES, FileStoreConfig
-from upstream.stores.file.files import Folder, Part, Whole
-from upstream.stores.locations import file_url, parse_file
+from upstream.stores.file.files import Folder, Whole
+from upstream.stores.file.folders import Folders
+from upstream.stores.file.metadata import Mounts, mount_of, read_mounts
+from upstream.stores.file.parts import How, Part
+from upstream.stores.locations import file_url, kind_of, parse_file
 from upstream.types import Location
 
 log = structlog.get_logger()
@@ -27,24 +30,26 @@ _T = TypeVar("_T")
 class FileStore:
     """See `Store`, `Writable` and `HasPath`, all of which it is."""
 
-    def __init__(self, store_id: str, config: FileStoreConfig, folder: Folder, pool: ThreadPoolExecutor) -> None:
-        self._id, self._config, self._folder, self._pool = store_id, config, folder, pool
+    def __init__(
+        self, store_id: str, how: How, folders: Folders, pool: ThreadPoolExecutor, mounts: Mounts = ()
+    ) -> None:
+        self._id, self._how, self._folders, self._pool, self._mounts = store_id, how, folders, pool, mounts
 
     async def path(self, location: Location, size_bytes: int | None = None) -> Path:
-        path, found_bytes = await self._run(self._folder.find, parse_file(location.url))
+        path, found_bytes = await self._run(self._folders.find, parse_file(location.url))
         if size_bytes not in {None, found_bytes}:
             raise WrongLength(size_bytes or 0, found_bytes)
         return path
 
     async def size(self, location: Location) -> int:
-        _, size_bytes = await self._run(self._folder.find, parse_file(location.url))
+        _, size_bytes = await self._run(self._folders.find, parse_file(location.url))
         return size_bytes
 
     @asynccontextmanager
     async def read(
         self, location: Location, offset: int = 0, stop: int | None = None, witness: Witness | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        whole = Whole(self._folder, parse_file(location.url))
+        whole = Whole(self._folders, parse_file(location.url))
         try:
             size_bytes = await self._run(whole.open)
             end = size_bytes if stop is None else stop
@@ -72,7 +77,7 @@ class FileStore:
 
     async def write(self, image_id: str, chunks: AsyncIterator[bytes], size_bytes: int | None) -> Stored:
         """See `Writable.write`. The data is on disk, and its name too, when this returns."""
-        part = Part(self._folder, image_id, self._config.file_mode)
+        part = Part(self._folders, image_id, self._how)
         try:
             await self._run(part.open, size_bytes)
             gathered: list[bytes] = []
@@ -89,29 +94,27 @@ class FileStore:
             # Waiting does not hand a second cancellation to the thread: what was begun is undone in any case.
             await asyncio.wait([asyncio.wrap_future(self._pool.submit(part.abandon))])
             raise
-        return Stored(
-            location=Location(url=self._url(image_id), metadata={"store": self._id}), size_bytes=part.size_bytes
-        )
+        return Stored(location=self._location(part.folder, image_id), size_bytes=part.size_bytes)
+
+    def _location(self, folder: Folder, image_id: str) -> Location:
+        path = PurePosixPath(folder.dir)
+        metadata = {**mount_of(self._mounts, path / image_id), "store": self._id}
+        return Location(url=file_url(path, image_id), metadata=metadata)
 
     async def delete(self, location: Location) -> None:
-        await self._run(self._folder.remove, parse_file(location.url))
+        await self._run(self._folders.remove, parse_file(location.url))
 
     async def remove_leftover(self, image_id: str, kept: Collection[Location]) -> None:
         """See `Writable.remove_leftover`."""
-        url = self._url(image_id)
-        if not any(location.url == url for location in kept):
-            with suppress(DataNotFound):
-                await self.delete(Location(url=url))
+        paths = [parse_file(location.url) for location in kept if kind_of(location.url) == "file"]
+        await self._run(self._folders.remove_leftover, image_id, paths)
 
     async def names(self) -> list[str]:
         """The ids of all images whose data are here."""
-        return await self._run(self._folder.names)
+        return await self._run(self._folders.names)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._pool.shutdown)
-
-    def _url(self, image_id: str) -> str:
-        return file_url(PurePosixPath(self._folder.dir), image_id)
 
     async def _run(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         future: Future[_T] = self._pool.submit(call, *args, **kwargs)
@@ -119,15 +122,25 @@ class FileStore:
 
 
 async def open_store(store_id: str, config: FileStoreConfig) -> FileStore:
-    """Make the folder if there is none, and remove what killed processes left in it."""
+    """Make the folders that are not there, and remove what killed processes left in them.
+
+    Raises Denied, and Invalid for a metadata file that is none, both in words for operators.
+    """
     pool = ThreadPoolExecutor(config.threads_max, thread_name_prefix=f"store-{store_id}")
-    folder = Folder(store_id, config.dir.absolute())
-    store = FileStore(store_id, config, folder, pool)
+    all_folders = [Folder(store_id, folder.path.absolute(), folder.priority) for folder in config.folders]
+    folders = Folders(store_id, all_folders, config.free_min)
+
+    def prepare() -> tuple[int, Mounts]:
+        key, file = f"stores.backends.{store_id}.metadata_file", config.metadata_file
+        file_mode = None if config.read_only else config.file_mode
+        return folders.prepare(config.dir_mode, file_mode), read_mounts(key, file) if file else ()
+
     try:
-        removed = await asyncio.wrap_future(pool.submit(folder.prepare))
+        removed, mounts = await asyncio.wrap_future(pool.submit(prepare))
     except BaseException:
-        await store.close()
+        await asyncio.to_thread(pool.shutdown)
         raise
     if removed:
         log.info("store.leftovers_removed", store=store_id, files=removed)
-    return store
+    how = How(mode=config.file_mode, is_thin=config.thin_provisioning)
+    return FileStore(store_id, how, folders, pool, mounts)

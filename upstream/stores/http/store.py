@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
@@ -12,10 +13,11 @@ import structlog
 from yarl import URL
 
 from upstream.errors import Invalid, Unavailable, WrongLength
-from upstream.http import AddressGuard, GuardedResolver, translated
+from upstream.http import AddressGuard, GuardedResolver, proxy_refusal, translated
 from upstream.stores.answers import Answer, Body, Wanted
 from upstream.stores.base import Witness
 from upstream.stores.http.config import HttpStoreConfig
+from upstream.stores.http.proxies import Proxy
 from upstream.stores.locations import HttpTarget, parse_http, redirected
 from upstream.stores.validators import Seen
 from upstream.types import Location
@@ -27,13 +29,29 @@ _HEAD_UNKNOWN = frozenset({400, 403, 405, 406, 501})  # a signed URL is signed f
 _READ_BUFFER_BYTES = 256 * 1024  # measured: larger chunks lose to cache misses, smaller ones to calls
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sessions:
+    """The latter two connect to proxies of the configuration only, so they may resolve their names to any address.
+
+    To a proxy that forwards, each request has a connection of its own: some (tinyproxy) read the first alone, and hand
+    the others on to its host as they are, with the credentials of the proxy.
+    """
+
+    straight: aiohttp.ClientSession
+    forwarded: aiohttp.ClientSession
+    tunnelled: aiohttp.ClientSession
+
+    async def close(self) -> None:
+        for session in (self.straight, self.forwarded, self.tunnelled):
+            await session.close()
+
+
 class HttpStore:
     """Reads by GET. What an answer must prove stands in `answers.py`; redirects, time-outs and addresses here."""
 
-    def __init__(
-        self, store_id: str, config: HttpStoreConfig, session: aiohttp.ClientSession, guard: AddressGuard
-    ) -> None:
-        self._id, self._config, self._session, self._guard = store_id, config, session, guard
+    def __init__(self, store_id: str, config: HttpStoreConfig, sessions: "_Sessions", guard: AddressGuard) -> None:
+        self._id, self._config, self._sessions, self._guard = store_id, config, sessions, guard
+        self._proxies = config.proxies()
 
     @asynccontextmanager
     async def read(
@@ -84,7 +102,7 @@ class HttpStore:
         return length_bytes
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._sessions.close()
 
     @asynccontextmanager
     async def _asked(
@@ -93,14 +111,17 @@ class HttpStore:
         """The answer after redirects, of whatever status. A body that is not read to its end costs the connection."""
         for _ in range(self._config.redirects_max + 1):
             url = URL(target.url, encoded=target.url.isascii())
+            proxy = self._proxies.on_the_way_to(target)
             self._guard.check_url(url)
+            if proxy is not None:
+                self._guard.check_unresolved(url)
             with translated(self._id):
                 # The connector limits connecting; this also ends the wait for a server that accepts and is silent.
                 async with asyncio.timeout(self._config.connect_s + self._config.first_byte_s):
-                    response = await self._session.request(
-                        method, url, headers={**_fixed_headers(target), **headers}, allow_redirects=False
-                    )
+                    response = await self._request(method, url, {**_fixed_headers(target), **headers}, proxy)
             try:
+                if proxy is not None and response.status == 407:
+                    raise proxy_refusal(self._id, response.status)
                 if response.status not in _REDIRECTS:
                     yield response
                     return
@@ -108,6 +129,21 @@ class HttpStore:
             finally:
                 response.release()
         raise Invalid(f"{self._id} was redirected more than {self._config.redirects_max} times")
+
+    async def _request(
+        self, method: str, url: URL, headers: dict[str, str], proxy: Proxy | None
+    ) -> aiohttp.ClientResponse:
+        """A proxy is shown its credentials where it reads them: in the request itself, or in CONNECT."""
+        if proxy is None:
+            return await self._sessions.straight.request(method, url, headers=headers, allow_redirects=False)
+        shown = _proxy_headers(proxy)
+        if url.scheme == "https":
+            return await self._sessions.tunnelled.request(
+                method, url, headers=headers, allow_redirects=False, proxy=proxy.url, proxy_headers=shown
+            )
+        return await self._sessions.forwarded.request(
+            method, url, headers={**headers, **shown}, allow_redirects=False, proxy=proxy.url
+        )
 
     def _answer(self, response: aiohttp.ClientResponse) -> Answer:
         return Answer(store_id=self._id, status=response.status, headers=response.headers)
@@ -163,6 +199,12 @@ def _fixed_headers(target: HttpTarget) -> dict[str, str]:
     return headers
 
 
+def _proxy_headers(proxy: Proxy) -> dict[str, str]:
+    if proxy.user is None:
+        return {}
+    return {"Proxy-Authorization": aiohttp.encode_basic_auth(proxy.user, proxy.password or "", encoding="utf-8")}
+
+
 def _tls(config: HttpStoreConfig) -> ssl.SSLContext | bool:
     """True: aiohttp's own, which knows whom the system trusts. Reading that once is enough, and takes 50 ms."""
     if config.verify_tls:
@@ -176,17 +218,28 @@ def _tls(config: HttpStoreConfig) -> ssl.SSLContext | bool:
 async def open_store(store_id: str, config: HttpStoreConfig, guard: AddressGuard | None = None) -> HttpStore:
     """With a `guard` of its own the store obeys that, instead of the hosts and networks of its configuration."""
     guard = guard or AddressGuard(store_id, allowed_hosts=config.allowed_hosts, denied=config.denied_networks)
-    connector = aiohttp.TCPConnector(
-        limit=0,  # `Guarded` limits requests, and says why it does
-        resolver=GuardedResolver(guard),
-        ssl=await asyncio.to_thread(_tls, config),
+    tls = await asyncio.to_thread(_tls, config)
+    sessions = _Sessions(
+        straight=_session(config, tls=tls, resolver=GuardedResolver(guard)),
+        forwarded=_session(config, tls=tls, resolver=aiohttp.ThreadedResolver(), is_reused=False),
+        tunnelled=_session(config, tls=tls, resolver=aiohttp.ThreadedResolver()),
     )
-    session = aiohttp.ClientSession(
-        connector=connector,
+    return HttpStore(store_id, config, sessions, guard)
+
+
+def _session(
+    config: HttpStoreConfig,
+    *,
+    tls: ssl.SSLContext | bool,
+    resolver: aiohttp.abc.AbstractResolver,
+    is_reused: bool = True,
+) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        # `Guarded` limits requests, and says why it does.
+        connector=aiohttp.TCPConnector(limit=0, resolver=resolver, ssl=tls, force_close=not is_reused),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "glint"},
         read_bufsize=_READ_BUFFER_BYTES,
         timeout=aiohttp.ClientTimeout(total=None, connect=config.connect_s),
     )
-    return HttpStore(store_id, config, session, guard)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores.peers.files import file_peer
+from tests.contract.stores.peers.files import file_peer, folders_peer
 from tests.contract.stores.peers.peer import Peer, WritablePeer, WritableStore, arriving, read_whole
 from tests.contract.stores.peers.swift import SwiftPeer, keystone_swift_peer, swift_peer
 from tests.contract.stores.peers.web import HttpPeer, http_peer
@@ -17,7 +17,12 @@ from tests.contract.stores.peers.web import HttpPeer, http_peer
 OpenPeer = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[Peer]]
 OpenWritable = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[WritablePeer]]
 
-WRITABLE: dict[str, OpenWritable] = {"file": file_peer, "swift": swift_peer, "keystone swift": keystone_swift_peer}
+WRITABLE: dict[str, OpenWritable] = {
+    "file": file_peer,
+    "folders": folders_peer,
+    "swift": swift_peer,
+    "keystone swift": keystone_swift_peer,
+}
 PEERS: dict[str, OpenPeer] = {**WRITABLE, "http": http_peer}
 
 __all__ = [
