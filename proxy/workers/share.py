@@ -20,7 +20,16 @@ def workers_of(config: Listening) -> int:
 def share_of(config: Config, workers: int) -> Config:
     """What one of `workers` works by: limits that hold for all of them together are divided, rounded up."""
     fills_max = -(-config.cache.fills_max // workers)
-    return config.model_copy(update={"cache": config.cache.model_copy(update={"fills_max": fills_max})})
+    backends = {
+        store: backend.model_copy(update={"guard": backend.guard.share(workers)})
+        for store, backend in config.stores.backends.items()
+    }
+    return config.model_copy(
+        update={
+            "cache": config.cache.model_copy(update={"fills_max": fills_max}),
+            "stores": config.stores.model_copy(update={"backends": backends}),
+        }
+    )
 
 
 def restart_delay_s(young_deaths: int) -> float:

@@ -107,6 +107,7 @@ def test_all_problems_are_told_at_once_each_with_its_path(tmp_path: Path) -> Non
         ("cache.fill_max=3", "cache.fill_max: unknown key; did you mean fills_max?"),
         ("server.tls.certifcate=x", "server.tls.certifcate: unknown key; did you mean certificate?"),
         ("auth.keystone.zzz=x", "auth.keystone.zzz: unknown key"),
+        ("stores.backends.local={kind: file, guard: {idle: 3}}", "stores.backends.local.guard.idle: unknown key"),
     ],
 )
 def test_an_unknown_key_is_an_error_that_names_the_nearest(override: str, told: str) -> None:

@@ -74,6 +74,12 @@ def test_limits_for_all_are_divided_and_rounded_up(workers: int, share: int) -> 
     assert divided.model_copy(update={"cache": config.cache}) == config
 
 
+def test_bandwidth_of_a_store_is_divided_too() -> None:
+    config = load(ROOT / "config.yaml", ["stores.backends.local.guard.read_rate_max=1001"])
+    guard = share_of(config, 2).stores.backends["local"].guard
+    assert (guard.read_rate_max, guard.write_rate_max) == (501, None)
+
+
 def test_zero_workers_are_one_per_core() -> None:
     assert workers_of(ServerConfig(workers=0)) == len(os.sched_getaffinity(0))
     assert workers_of(ServerConfig(workers=5)) == 5

@@ -1,9 +1,9 @@
 """What the configuration of every kind of store has, and what each kind says of itself."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from upstream.stores.guard.config import GuardConfig
 from upstream.types import Location
@@ -21,6 +21,13 @@ class BackendConfig(BaseModel, frozen=True, extra="forbid"):
     requests_max: int = Field(default=256, ge=1)  # further requests wait ...
     wait_s: float = Field(default=30.0, gt=0)  # ... so long, then the store counts as unavailable
     guard: GuardConfig = GuardConfig()
+
+    @model_validator(mode="after")
+    def _background_is_a_part(self) -> Self:
+        background = self.guard.background_requests_max
+        if background is not None and background > self.requests_max:
+            raise ValueError(f"guard.background_requests_max: expected at most requests_max, {self.requests_max}")
+        return self
 
     def own_prefixes(self) -> tuple[str, ...]:
         """Beginnings of URLs that are this store's: where a row names no store, it is the one with the longest."""

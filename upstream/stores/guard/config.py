@@ -1,6 +1,8 @@
 """`guard:` of a store in `stores.backends`, the same for every kind."""
 
-from pydantic import BaseModel, ByteSize, Field
+from typing import Self
+
+from pydantic import BaseModel, ByteSize, Field, model_validator
 
 
 class GuardConfig(BaseModel, frozen=True, extra="forbid"):
@@ -19,6 +21,17 @@ class GuardConfig(BaseModel, frozen=True, extra="forbid"):
     circuit_failures_max: int | None = Field(default=5, ge=1)
     circuit_window_s: float = Field(default=30.0, gt=0)
     circuit_open_max_s: float = Field(default=10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _background_is_a_part(self) -> Self:
+        if self.background_rate_max and self.read_rate_max and self.background_rate_max > self.read_rate_max:
+            raise ValueError("expected background_rate_max to be at most read_rate_max, of which it is a part")
+        return self
+
+    def share(self, workers: int) -> Self:
+        """What one of `workers` goes by: rates hold for all of them together."""
+        rates = {name: getattr(self, name) for name in ("read_rate_max", "background_rate_max", "write_rate_max")}
+        return self.model_copy(update={name: -(-rate // workers) for name, rate in rates.items() if rate})
 
     def background_slots(self, requests_max: int) -> int:
         """Of so many slots, those that prewarms and refetches may have at once."""
