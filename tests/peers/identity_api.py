@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -119,6 +120,14 @@ class IdentityApi:
             "credential"
         ]
         return made["access"], made["secret"]
+
+    def application_credential(self, user: str, project: str) -> tuple[str, str]:
+        """Id and secret of a new one, with all the user's roles in the project."""
+        own = self.token(user, project, PASSWORD)
+        who = self.ids("users", self.token("admin", "admin", PASSWORD))[user]
+        body = {"application_credential": {"name": uuid.uuid4().hex}}
+        made = self.call("POST", f"/users/{who}/application_credentials", body, token=own)[1]
+        return made["application_credential"]["id"], made["application_credential"]["secret"]
 
     def register_limits(self, service: str, limits: Mapping[str, int]) -> None:
         """Unified limits for the image service, and the system role by which user glance reads them."""

@@ -62,9 +62,9 @@ class Account:
             raise Denied(f"{self._id} was refused by its own credentials a moment ago")
         began_s = time.monotonic()
         token, url, life_s = await (self._by_tempauth() if self._reference.auth_version == 1 else self._by_keystone())
+        url = str(self._config.endpoint or url).rstrip("/")
         if not is_token(token) or not url:
             raise Unavailable(self._id, "its login gave no usable token or no storage URL")
-        url = str(self._config.endpoint or url).rstrip("/")
         log.info("store.token_renewed", store=self._id, life_s=round(life_s))
         return Grant(token, url, began_s + max(life_s - self._config.renew_before_s, life_s / 2))
 

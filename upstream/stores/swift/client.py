@@ -42,18 +42,6 @@ class Place:
         return quote(f"{self.container}/{self.name}" if self.name else self.container)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """An answer of whatever status. `is_renewed`: the token was refused before, and this is by another one."""
-
-    response: aiohttp.ClientResponse
-    is_renewed: bool
-
-    @property
-    def status(self) -> int:
-        return self.response.status
-
-
 class Body(Protocol):
     """What is sent. `has_begun`: some of it was taken, so that it cannot be sent again."""
 
@@ -77,19 +65,22 @@ class Client:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         body: Body | None = None,
-    ) -> AsyncIterator[Asked]:
-        """A body that is not read to its end costs the connection. Raises Denied, Unavailable."""
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer, of whatever status. One that is not read to its end costs the connection.
+
+        Raises Denied, Unavailable.
+        """
         refused = None
-        for is_renewed in (False, True):
+        for is_last in (False, True):
             grant = await place.account.grant(refused)
             url = f"{place.storage_url or grant.storage_url}/{place.path}" + (f"?{urlencode(query)}" if query else "")
             sent = {"X-Auth-Token": grant.token, **(headers or {})}
             response = await self._answered(method, URL(url, encoded=True), sent, body)
             try:
-                if response.status == 401 and not is_renewed and not (body is not None and body.has_begun):
+                if response.status == 401 and not is_last and not (body is not None and body.has_begun):
                     refused = grant
                     continue
-                yield Asked(response, is_renewed)
+                yield response
                 return
             finally:
                 response.release()
@@ -108,28 +99,28 @@ class Client:
 
     async def head(self, place: Place) -> Mapping[str, str] | None:
         """The headers of an object or container; None if there is none."""
-        async with self.asked("HEAD", place) as asked:
-            if asked.status == 404:
+        async with self.asked("HEAD", place) as response:
+            if response.status == 404:
                 return None
-            self.check(asked.response, 200, 204)
-            return asked.response.headers
+            self.check(response, 200, 204)
+            return response.headers
 
     async def put(self, place: Place, headers: Mapping[str, str], body: Body | None = None) -> str:
         """The ETag without quotes.
 
         Raises Duplicate if there is one and the `headers` forbid it, StoreFull, DataNotFound if there is no container.
         """
-        async with self.asked("PUT", place, headers=headers, body=body) as asked:
-            self.check(asked.response, 200, 201, 202, 204)
-            return asked.response.headers.get("ETag", "").strip('"').lower()
+        async with self.asked("PUT", place, headers=headers, body=body) as response:
+            self.check(response, 200, 201, 202, 204)
+            return response.headers.get("ETag", "").strip('"').lower()
 
     async def delete(self, place: Place, query: Mapping[str, str] | None = None) -> bytes | None:
         """The body of the answer, None if there was nothing to delete. Raises Conflict."""
-        async with self.asked("DELETE", place, query=query) as asked:
-            if asked.status == 404:
+        async with self.asked("DELETE", place, query=query) as response:
+            if response.status == 404:
                 return None
-            self.check(asked.response, 200, 202, 204)
-            return await self._read(asked.response)
+            self.check(response, 200, 202, 204)
+            return await self._read(response)
 
     async def names(self, place: Place, prefix: str) -> list[str]:
         """Of all objects of the container that begin so. None if there is no container."""
@@ -138,11 +129,11 @@ class Client:
             query = {"prefix": prefix, "format": "json", "limit": str(_PAGE_NAMES)}
             async with self.asked(
                 "GET", place.sibling(""), query={**query, "marker": found[-1] if found else ""}
-            ) as asked:
-                if asked.status == 404:
+            ) as response:
+                if response.status == 404:
                     return []
-                self.check(asked.response, 200, 204)
-                rows = self._rows(await self._read(asked.response))
+                self.check(response, 200, 204)
+                rows = self._rows(await self._read(response))
             found += rows
             if len(rows) < _PAGE_NAMES:
                 return found

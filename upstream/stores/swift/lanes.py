@@ -80,37 +80,33 @@ async def send_all(
 
     Without `object_max` it is one object, also of no bytes. The first error ends it, and passes as it is.
     """
+    cutter = _Cutter(send, object_max, lanes_max, budget, pool)
     try:
         async with asyncio.TaskGroup() as group:
-            return await _Cutter(send, object_max, lanes_max, budget, pool, group).cut(chunks)
+            return await cutter.cut(chunks, group)
     except BaseExceptionGroup as errors:
         raise _first(errors) from None
+    finally:
+        cutter.drop()
 
 
 class _Cutter:
-    def __init__(
-        self,
-        send: Send,
-        object_max: int | None,
-        lanes_max: int,
-        budget: Budget,
-        pool: Executor,
-        group: asyncio.TaskGroup,
-    ) -> None:
-        self._send, self._object_max, self._budget, self._pool, self._group = send, object_max, budget, pool, group
+    def __init__(self, send: Send, object_max: int | None, lanes_max: int, budget: Budget, pool: Executor) -> None:
+        self._send, self._object_max, self._budget, self._pool = send, object_max, budget, pool
         self._free = asyncio.Semaphore(lanes_max)
         self._lane: Lane | None = None
         self._begun = 0
+        self._under_way = set[Lane]()
 
-    async def cut(self, chunks: AsyncIterator[bytes]) -> int:
+    async def cut(self, chunks: AsyncIterator[bytes], group: asyncio.TaskGroup) -> int:
         total_bytes = 0
         if self._object_max is None:
-            await self._next_lane()
+            await self._next_lane(group)
         async for piece in _gathered(chunks):
             total_bytes += len(piece)
             rest = memoryview(piece)
             while rest:
-                lane = self._lane or await self._next_lane()
+                lane = self._lane or await self._next_lane(group)
                 room = len(rest) if self._object_max is None else self._object_max - lane.size_bytes
                 part, rest = rest[:room], rest[room:]
                 await self._budget.take(len(part))
@@ -120,11 +116,12 @@ class _Cutter:
         self._end_lane()
         return total_bytes
 
-    async def _next_lane(self) -> Lane:
+    async def _next_lane(self, group: asyncio.TaskGroup) -> Lane:
         await self._free.acquire()
         self._begun += 1
         self._lane = lane = Lane(self._begun, self._budget, self._pool)
-        self._group.create_task(self._run(lane))
+        self._under_way.add(lane)
+        group.create_task(self._run(lane))
         return lane
 
     def _end_lane(self) -> None:
@@ -137,7 +134,13 @@ class _Cutter:
             await self._send(lane)
         finally:
             lane.drop()
+            self._under_way.discard(lane)
             self._free.release()
+
+    def drop(self) -> None:
+        """What no task ever took up, because it was cancelled before its first step."""
+        for lane in self._under_way:
+            lane.drop()
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
