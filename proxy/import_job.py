@@ -15,9 +15,9 @@ from typing import Any
 import structlog
 
 from proxy.api import import_requests
-from proxy.blobs import active_locations
 from proxy.errors import RequestError
-from proxy.examination import Examination
+from proxy.examination import HASHING_ALGORITHM, Examination
+from proxy.image_copies import copied
 from proxy.import_plan import ImportPlan
 from proxy.import_plugins import PLUGINS, Subject
 from proxy.import_progress import Progress
@@ -191,19 +191,22 @@ class ImportJob:
         ):
             stored = await self._do.stores.write(image.id, chunks, size_bytes, store)
         try:
-            self._check_digest(image, examination.columns()["os_hash_value"])
+            self._check_digest(image, examination.columns())
             await self._keep(store, stored, {} if self._plan.copies else examination.columns(), activates=activates)
         except BaseException:
             await self._discard(stored)
             raise
 
-    def _check_digest(self, image: Image, digest: str) -> None:
+    def _check_digest(self, image: Image, columns: Mapping[str, Any]) -> None:
         """That every store gets the same, and that it is what the image says or its origin. Raises TaskFailed."""
-        said = image.os_hash_value if self._plan.copies and image.os_hash_algo == "sha512" else None
+        said = None
+        if self._plan.copies:
+            self._compare(image.checksum, columns["checksum"])
+            said = image.os_hash_value if image.os_hash_algo == HASHING_ALGORITHM else None
         if self._remote is not None and not self._do.config.import_plugins:
             said = self._remote.sha512
-        self._compare(self._digest or said, digest)
-        self._digest = digest
+        self._compare(self._digest or said, columns["os_hash_value"])
+        self._digest = columns["os_hash_value"]
 
     def _compare(self, expected: str | None, digest: str) -> None:
         if expected is not None and expected.lower() != digest:
@@ -212,8 +215,7 @@ class ImportJob:
     @asynccontextmanager
     async def _source(self, image: Image) -> AsyncIterator[AsyncIterator[bytes]]:
         if self._plan.copies:
-            now = await self._do.registry.images.get(GLINT, image.id)
-            async with self._do.stores.source(active_locations(now), now.size_bytes)(0) as chunks:
+            async with copied(self._do, await self._do.registry.images.get(GLINT, image.id)) as chunks:
                 yield chunks
         else:
             async with self._do.staging.read(image.id) as chunks:

@@ -1,9 +1,11 @@
 """What imports are made with."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import structlog
 
+from cache import ImageCache
 from proxy.api.config import ApiConfig
 from proxy.deletion.scrubber import Scrubber
 from proxy.quotas import Quotas
@@ -28,6 +30,8 @@ class ImportTools:
     glances: Glances | None
     quotas: Quotas
     scrubber: Scrubber
+    cache: ImageCache
+    threads: Executor
 
     async def delete(self, image_id: str, location: Location) -> None:
         """Data that the registry knows no more, now or when their store is back."""

@@ -95,6 +95,8 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         authenticator, limits, glances = await _open_identity(config, policy, instruments, stack)
         quotas = Quotas(config.api, registry.usage, limits)
         staging = await stack.enter_async_context(open_staging(config.api.staging_dir))
+        importing = location_imports.Tools(registry, stores, cache, config.api)
+        stack.push_async_callback(importing.close)
         tools = ImportTools(
             config=config.api,
             registry=registry,
@@ -104,6 +106,8 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             glances=glances,
             quotas=quotas,
             scrubber=scrubber,
+            cache=cache,
+            threads=importing.threads,
         )
         importer = Importer(tools)
         sender = open_sender(config, instruments, stack)
@@ -116,8 +120,6 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         )
         tasks.makers[imports.TASK_TYPE] = importer.recovered
         tasks.makers[task_imports.TASK_TYPE] = lambda task: TaskImport(tools, task, GLINT, None)
-        importing = location_imports.Tools(registry, stores, cache, config.api)
-        stack.push_async_callback(importing.close)
         tasks.makers[location_imports.KIND] = importing.recovered
         await stack.enter_async_context(tasks)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())

@@ -10,6 +10,7 @@ import structlog
 from upstream.errors import DataNotFound, Unavailable, UpstreamError
 from upstream.stores.base import Witness
 from upstream.stores.guard.purposes import Errand, Purpose
+from upstream.stores.overlap import AnotherObject, End, after_overlap
 from upstream.types import Location
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ class LocationsSource:
     """Where one fill or one reader gets the bytes of an image. Not for two who know nothing of each other.
 
     The first place in the order that can be opened is read. One that refuses, or fails later, goes behind the others.
+    Where another place goes on, it has to repeat the last bytes of the one before: one that has others is distrusted.
     """
 
     def __init__(self, open_place: OpenPlace, places: Iterable[Place], errand: Errand | None = None) -> None:
@@ -45,6 +47,7 @@ class LocationsSource:
         self._had_places = bool(self._order)
         self._current: Place | None = None
         self._gave = False
+        self._end = End()
 
     @asynccontextmanager
     async def __call__(self, offset: int, stop: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -55,7 +58,7 @@ class LocationsSource:
         """
         async with AsyncExitStack() as stack:
             place, chunks = await self._open_first(stack, offset, stop)
-            watched = await stack.enter_async_context(aclosing(self._watched(place, chunks)))
+            watched = await stack.enter_async_context(aclosing(self._watched(place, chunks, offset)))
             try:
                 yield watched
             except Exception:
@@ -84,7 +87,11 @@ class LocationsSource:
         insist = self._gave and offset > 0
         for place in tuple(self._order):
             try:
-                chunks = await stack.enter_async_context(self._open_place(place, offset, stop, insist=insist))
+                chunks = await self._opened(stack, place, offset, stop, insist=insist)
+            except AnotherObject as error:
+                self._order.remove(place)
+                last = error
+                continue
             except UpstreamError as error:
                 self._put_last(place)
                 last = error
@@ -95,10 +102,27 @@ class LocationsSource:
             return place, chunks
         raise last
 
-    async def _watched(self, place: Place, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    async def _opened(
+        self, stack: AsyncExitStack, place: Place, offset: int, stop: int | None, *, insist: bool
+    ) -> AsyncIterator[bytes]:
+        """Raises AnotherObject if the place does not go on where another one ended."""
+        expected = self._end.before(offset) if place is not self._current else b""
+        begun = AsyncExitStack()
+        async with begun:
+            start = offset - len(expected)
+            chunks = await begun.enter_async_context(self._open_place(place, start, stop, insist=insist))
+            if expected:
+                chunks = await begun.enter_async_context(aclosing(after_overlap(chunks, expected)))
+                await anext(chunks)  # the overlap is proved, and nothing given yet
+            stack.push_async_exit(begun.pop_all())
+            return chunks
+
+    async def _watched(self, place: Place, chunks: AsyncIterator[bytes], offset: int) -> AsyncGenerator[bytes]:
         try:
             async for chunk in chunks:
                 self._gave = True
+                self._end.add(offset, chunk)
+                offset += len(chunk)
                 yield chunk
         except UpstreamError:
             self._put_last(place)
