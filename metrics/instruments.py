@@ -228,6 +228,29 @@ class Instruments:
             ["store"],
             registry=registry,
         )
+        self.store_parts = Counter(
+            "glint_store_parts", "Parts of images that parallel reads asked of a store.", ["store"], registry=registry
+        )
+        self.store_part_retries = Counter(
+            "glint_store_part_retries",
+            "Times that a parallel read asked for the rest of a part that broke.",
+            ["store"],
+            registry=registry,
+        )
+        self.store_parallel_depth = Gauge(
+            "glint_store_parallel_depth",
+            "Parts of one image asked for at once, as its reader last found to be worth it.",
+            ["store"],
+            multiprocess_mode="mostrecent",
+            registry=registry,
+        )
+        self.store_read_ahead_bytes = Gauge(
+            "glint_store_read_ahead_bytes",
+            "Memory kept for parts of images that arrive before it is their turn.",
+            ["store"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
 
     def count_request(self, method: str, route: str, status: int, took_s: float) -> None:
         """One request that was answered. Finding the series by their labels costs more than counting."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ByteSize, Field, model_validator
 
 from upstream.stores.guard.config import GuardConfig
 from upstream.types import Location
@@ -44,3 +44,14 @@ class BackendConfig(BaseModel, frozen=True, extra="forbid"):
     def properties(self) -> Mapping[str, Any]:
         """What `GET /v2/info/stores/detail` tells of it, by Glance's names."""
         return {}
+
+
+PARALLEL_READS_MAX = 16
+"""Of kinds of which it is known that they serve it well."""
+
+
+class ParallelConfig(BackendConfig, frozen=True, extra="forbid"):
+    """Keys of kinds whose stores hand out several parts of one object at once."""
+
+    parallel_reads_max: int = Field(default=1, ge=1)  # ranged reads at once, shared among the fills of a worker
+    read_ahead_max: ByteSize = Field(default=ByteSize(64 * 1024 * 1024), ge=0)  # what arrives before its turn

@@ -22,6 +22,17 @@ class Stored:
 
 
 @dataclass(slots=True, kw_only=True)
+class Rest:
+    """What a reader who asks for a part would take in its place: all from its offset up to `stop`, or to the end.
+
+    A store that gets more than the part anyway (a server that ignores ranges) may give that, and sets `is_given`.
+    """
+
+    stop: int | None
+    is_given: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
 class Witness:
     """What one reader knows of the object at one location; it hands the same witness to each of its reads there.
 
@@ -31,6 +42,7 @@ class Witness:
 
     size_bytes: int | None = None
     seen: object = None
+    rest: Rest | None = None
 
     def check_size(self, found_bytes: int) -> None:
         """Raises WrongLength."""

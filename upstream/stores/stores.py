@@ -10,11 +10,13 @@ import structlog
 
 from metrics import Instruments
 from upstream.errors import Invalid, NotSupported, UpstreamError
+from upstream.stores.backend import BackendConfig, ParallelConfig
 from upstream.stores.base import Stored, Witness
 from upstream.stores.config import StoresConfig
 from upstream.stores.guard import Errand, Guarded
 from upstream.stores.kinds import open_store
 from upstream.stores.locations import infer_store, kind_of
+from upstream.stores.parallel import Budget, Parallel, Read
 from upstream.stores.refusals import Refusals
 from upstream.stores.sources import LocationsSource, OpenPlace, Place
 from upstream.types import Location
@@ -38,8 +40,9 @@ class StoreInfo:
 class Stores:
     """Reads from whichever store has the data, writes to the one that is named or the default."""
 
-    def __init__(self, config: StoresConfig, opened: Mapping[str, Guarded]) -> None:
-        self._config, self._opened = config, opened
+    def __init__(self, config: StoresConfig, opened: Mapping[str, Guarded], reading: Mapping[str, Read]) -> None:
+        """`reading`: by which each of the `opened` stores is read for those who take much of an image."""
+        self._config, self._opened, self._reading = config, opened, reading
         self._refusals = Refusals()
         backends = config.backends.items()
         self._owned = [(prefix, store) for store, backend in backends for prefix in backend.own_prefixes()]
@@ -122,7 +125,7 @@ class Stores:
             async def opened() -> AsyncIterator[bytes]:
                 with _refusal_logged(store):
                     return await stack.enter_async_context(
-                        self._opened[store].read(
+                        self._reading[store](
                             place.location, offset, stop, place.witness, errand=place.errand, insist=insist
                         )
                     )
@@ -244,7 +247,8 @@ def _refusal_logged(store: str | None) -> Iterator[None]:
 async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIterator[Stores]:
     """All stores, open until the context is left. One that cannot be opened stops the start."""
     async with AsyncExitStack() as stack:
-        opened = {}
+        opened: dict[str, Guarded] = {}
+        reading: dict[str, Read] = {}
         for store, backend in config.backends.items():
             inner = await open_store(store, backend.kind, backend)
             guarded = opened[store] = Guarded(
@@ -257,4 +261,12 @@ async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIt
                 peer_of=backend.peer_of,
             )
             stack.push_async_callback(guarded.close)
-        yield Stores(config, opened)
+            reading[store] = _reading(guarded, backend, instruments)
+        yield Stores(config, opened, reading)
+
+
+def _reading(store: Guarded, backend: BackendConfig, instruments: Instruments) -> Read:
+    if not isinstance(backend, ParallelConfig) or backend.parallel_reads_max == 1:
+        return store.read
+    budget = Budget(reads_max=backend.parallel_reads_max, bytes_max=backend.read_ahead_max)
+    return Parallel(store.id, store.read, budget, instruments).read

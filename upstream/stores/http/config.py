@@ -7,12 +7,12 @@ from typing import Literal
 from pydantic import ByteSize, Field, SecretStr, field_validator
 
 from upstream.http import METADATA_NETWORKS
-from upstream.stores.backend import BackendConfig
+from upstream.stores.backend import ParallelConfig
 from upstream.stores.http.proxies import Proxies, check_exempt, parse_proxy
 from upstream.types import Location
 
 
-class HttpStoreConfig(BackendConfig, frozen=True, extra="forbid"):
+class HttpStoreConfig(ParallelConfig, frozen=True, extra="forbid"):
     """Images behind any http or https URL; users may name the URLs, so say where this process may connect to."""
 
     read_only: Literal[True] = True

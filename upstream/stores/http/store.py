@@ -69,6 +69,8 @@ class HttpStore:
                 answer.check_same(seen, first)
             if seen.total_bytes is not None:
                 witness.check_size(seen.total_bytes)
+            if answer.status == 200 and wanted.is_part and witness.rest is not None:
+                wanted, witness.rest.is_given = Wanted(offset, witness.rest.stop), True
             body = answer.body(wanted, seen.total_bytes, self._config.skip_max)
             if not offset or first is None:
                 witness.seen = seen

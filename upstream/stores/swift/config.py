@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ByteSize, Field, SecretStr, StringConstraints, model_validator
 
 from upstream.identity.config import Url
-from upstream.stores.backend import BackendConfig
+from upstream.stores.backend import PARALLEL_READS_MAX, ParallelConfig
 from upstream.stores.swift.urls import location_url, reference_url
 
 _MIB = 1024 * 1024
@@ -60,7 +60,7 @@ class Reference(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=Tru
         return self.application_credential_id, self.application_credential_secret
 
 
-class SwiftStoreConfig(BackendConfig, frozen=True, extra="forbid", hide_input_in_errors=True):
+class SwiftStoreConfig(ParallelConfig, frozen=True, extra="forbid", hide_input_in_errors=True):
     """Images as objects of one container, or of one for each beginning of an image id."""
 
     kind: Literal["swift"]
@@ -85,6 +85,7 @@ class SwiftStoreConfig(BackendConfig, frozen=True, extra="forbid", hide_input_in
     connect_s: float = Field(default=5.0, gt=0)
     first_byte_s: float = Field(default=30.0, gt=0)
     idle_s: float = Field(default=30.0, gt=0)
+    parallel_reads_max: int = Field(default=PARALLEL_READS_MAX, ge=1)
 
     @model_validator(mode="after")
     def _default_is_known(self) -> "SwiftStoreConfig":
