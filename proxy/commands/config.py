@@ -18,7 +18,7 @@ from proxy.import_plugins import ProgramMissing, check_programs
 from proxy.policy import Policy, PolicyFileBroken
 from proxy.property_protections import ProtectionFileBroken
 from upstream.registry import RegistryMisconfigured, open_registry
-from upstream.stores import FileStoreConfig, HttpStoreConfig, SwiftStoreConfig
+from upstream.stores import FileStoreConfig, HttpStoreConfig, S3StoreConfig, SwiftStoreConfig
 
 _USER_INFO = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 _MASK = "***"
@@ -115,7 +115,7 @@ def _files(config: Config) -> list[tuple[str, Path]]:
         "registry.service.tls.key": service_tls.key,
     }
     for store, backend in config.stores.backends.items():
-        if isinstance(backend, HttpStoreConfig | SwiftStoreConfig):
+        if isinstance(backend, HttpStoreConfig | S3StoreConfig | SwiftStoreConfig):
             named[f"stores.backends.{store}.ca_file"] = backend.ca_file
         elif isinstance(backend, FileStoreConfig):
             named[f"stores.backends.{store}.metadata_file"] = backend.metadata_file

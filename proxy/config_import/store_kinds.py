@@ -7,35 +7,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.config_import.conf import DEFAULT
+from proxy.config_import import s3_rows
 from proxy.config_import.masking import masked
-from proxy.config_import.options import BOOLEAN, INTEGER, MANY, PAIRS, TEXT, BadValue, Given, Option
-from proxy.config_import.outcomes import Dropped, Failing, Key, Mapped, Octal, Outcome
+from proxy.config_import.options import BOOLEAN, INTEGER, MANY, PAIRS, BadValue, Given, Option
+from proxy.config_import.outcomes import Dropped, Failing, Mapped, Octal, Outcome
 from proxy.config_import.rows import Import, by_default, mapped
+from proxy.config_import.store_places import Place, option
 from upstream.stores import parse_proxy
-
-SECTION = "glance_store"
-
-
-def _option(name: str, kind: Any = TEXT, default: str | None = None) -> Option:
-    return Option(SECTION, name, kind, older=((DEFAULT, name),), default=default)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One store: the section of its options, and where it goes in Glint's configuration. `is_named`: rows name it."""
-
-    section: str
-    key: Key
-    is_named: bool
-
-    def at(self, option: Option) -> Option:
-        return option.within(self.section) if self.is_named else option
 
 
 @dataclass(frozen=True, slots=True)
 class StoreKind:
-    """`decide` is None for what this version cannot serve; `prefixes` are those of all its options."""
+    """`decide` is None for what this version cannot serve; `prefixes` are those of all its options.
+
+    `needs_options`: Glance itself leaves such a store out where nothing is said to it.
+    """
 
     name: str
     schemes: tuple[str, ...]
@@ -43,22 +29,23 @@ class StoreKind:
     options: tuple[Option, ...] = ()
     decide: Callable[[Import, Place], Iterator[Outcome]] | None = None
     is_read_only: bool = False
+    needs_options: bool = False
 
 
-DATADIR = _option("filesystem_store_datadir", default="/var/lib/glance/images")
-DATADIRS = _option("filesystem_store_datadirs", MANY)
-PERM = _option("filesystem_store_file_perm", INTEGER, "0")
-THIN = _option("filesystem_thin_provisioning", BOOLEAN, "false")
-THREADS = _option("filesystem_store_thread_pool_size", INTEGER, "10")
-LOCATION_METADATA = _option("filesystem_store_metadata_file")
+DATADIR = option("filesystem_store_datadir", default="/var/lib/glance/images")
+DATADIRS = option("filesystem_store_datadirs", MANY)
+PERM = option("filesystem_store_file_perm", INTEGER, "0")
+THIN = option("filesystem_thin_provisioning", BOOLEAN, "false")
+THREADS = option("filesystem_store_thread_pool_size", INTEGER, "10")
+LOCATION_METADATA = option("filesystem_store_metadata_file")
 UNUSED = (
-    _option("filesystem_store_chunk_size"),
-    _option("filesystem_store_timeout"),
-    _option("filesystem_store_threadpool_threshold"),
+    option("filesystem_store_chunk_size"),
+    option("filesystem_store_timeout"),
+    option("filesystem_store_threadpool_threshold"),
 )
-CA_FILE = _option("https_ca_certificates_file")
-INSECURE = _option("https_insecure", BOOLEAN, "true")
-PROXIES = _option("http_proxy_information", PAIRS)
+CA_FILE = option("https_ca_certificates_file")
+INSECURE = option("https_insecure", BOOLEAN, "true")
+PROXIES = option("http_proxy_information", PAIRS)
 
 
 def _file(work: Import, place: Place) -> Iterator[Outcome]:
@@ -68,8 +55,8 @@ def _file(work: Import, place: Place) -> Iterator[Outcome]:
     yield from mapped(source, place.at(THREADS), (*place.key, "threads_max"))
     yield from mapped(source, place.at(THIN), (*place.key, "thin_provisioning"))
     yield from mapped(source, place.at(LOCATION_METADATA), (*place.key, "metadata_file"))
-    for option in UNUSED:
-        if given := source.get(place.at(option)):
+    for unused in UNUSED:
+        if given := source.get(place.at(unused)):
             yield Dropped(given.said, "Glint reads and writes in pieces of 1 MiB, all of them, with stores.*.wait_s")
 
 
@@ -172,7 +159,14 @@ KINDS = (
         schemes=("swift", "swift+https", "swift+http", "swift+config"),
         prefixes=("swift_", "default_swift_reference"),
     ),
-    StoreKind(name="s3", schemes=("s3", "s3+https", "s3+http"), prefixes=("s3_",)),
+    StoreKind(
+        name="s3",
+        schemes=("s3", "s3+https", "s3+http"),
+        prefixes=("s3_",),
+        options=s3_rows.OPTIONS,
+        decide=s3_rows.decide,
+        needs_options=True,
+    ),
     StoreKind(name="rbd", schemes=("rbd",), prefixes=("rbd_", "rados_")),
     StoreKind(name="cinder", schemes=("cinder",), prefixes=("cinder_", "rootwrap_config", "os_region_name")),
     StoreKind(name="vmware", schemes=("vmware", "vsphere", "vmware_datastore"), prefixes=("vmware_",)),

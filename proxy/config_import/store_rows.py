@@ -6,7 +6,8 @@ from proxy.config_import.conf import DEFAULT, Assignment, ConfBroken, parse
 from proxy.config_import.options import INTEGER, ITEMS, PAIRS, Given, Option
 from proxy.config_import.outcomes import Dropped, Failing, Mapped, Outcome
 from proxy.config_import.rows import Import, Row, by_default, gone, mapped
-from proxy.config_import.store_kinds import DATADIR, KINDS, SECTION, Place, StoreKind, kind_of
+from proxy.config_import.store_kinds import DATADIR, KINDS, StoreKind, kind_of
+from proxy.config_import.store_places import SECTION, Place
 
 BACKENDS = Option(DEFAULT, "enabled_backends", PAIRS)
 DEFAULT_BACKEND = Option(SECTION, "default_backend")
@@ -65,11 +66,12 @@ def _by_kind(work: Import) -> Iterator[Outcome]:
     kinds = {kind.name: kind for kind in map(kind_of, source.value(STORES)) if kind.name != "no_conf"}
     if default:
         kinds.setdefault(default_kind.name, default_kind)
-    served = {name: kind for name, kind in kinds.items() if kind.decide is not None}
+    served = {}
     for name, kind in kinds.items():
         options = [one for one in source.conf.assignments if _is_of(kind, one)]
         key = ("stores", "backends", name)
-        if kind.decide is not None:
+        if kind.decide is not None and (options or kind is default_kind or not kind.needs_options):
+            served[name] = kind
             yield Mapped((*key, "kind"), name, said, None if listed else by_default(STORES))
             yield from kind.decide(work, Place(SECTION, key, is_named=False))
         elif options or kind is default_kind:

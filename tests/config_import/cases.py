@@ -301,6 +301,15 @@ STORES: tuple[Case, ...] = (
     ("glance_store", "http_proxy_information", "", "no proxy"),
     ("glance_store", "swift_store_container", "glance", "no swift store is enabled"),
     ("DEFAULT", "rbd_store_pool", "images", "no rbd store is enabled"),
+    *(
+        (section, f"s3_store_{name}", "5", "no s3 store is enabled")
+        for section in ("glance_store", "DEFAULT")
+        for name in (
+            *("host", "region_name", "access_key", "secret_key", "bucket", "create_bucket_on_put", "bucket_url_format"),
+            *("large_object_size", "large_object_chunk_size", "thread_pools", "cacert"),
+            *("enable_data_integrity_protection", "request_checksum_calculation", "response_checksum_validation"),
+        )
+    ),
 )
 
 REGISTRY: tuple[Case, ...] = (

@@ -1,5 +1,7 @@
 """What several options say together: stores, logins, the registry."""
 
+import pytest
+
 from proxy.config_import.conf import parse
 from tests.config_import.imported import imported
 
@@ -57,6 +59,68 @@ def test_the_accounts_of_swift_are_read_where_their_file_is_found() -> None:
     outcome = imported(text, beside={"swift.conf": "[ref1]\nuser = service:glance\nkey = hunter2\n"})
     told = [said for one in outcome.imported.dropped for said in one.said if said.file.endswith("swift.conf")]
     assert [(said.section, said.name, said.line) for said in told] == [("ref1", "user", 2), ("ref1", "key", 3)]
+
+
+S3 = """
+s3_store_host = s3.example.org:7480
+s3_store_access_key = glint
+s3_store_secret_key = hunter2
+s3_store_bucket = images
+s3_store_region_name = rack-1
+s3_store_create_bucket_on_put = true
+s3_store_bucket_url_format = virtual
+s3_store_large_object_size = 200
+s3_store_large_object_chunk_size = 20
+s3_store_thread_pools = 4
+s3_store_cacert = /ca.pem
+s3_store_enable_data_integrity_protection = true
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "store"),
+    [
+        (f"[glance_store]\nstores = file,s3\ndefault_store = s3\n{S3}", "s3"),
+        (f"[DEFAULT]\nenabled_backends = far:s3\n[glance_store]\ndefault_backend = far\n[far]\n{S3}", "far"),
+    ],
+)
+def test_an_s3_store_keeps_its_bucket_and_its_habits(text: str, store: str) -> None:
+    outcome = imported(text)
+    key = f"stores.backends.{store}"
+    assert {name.removeprefix(f"{key}."): value for name, value in outcome.values.items() if name.startswith(key)} == {
+        "kind": "s3",
+        "endpoint": "http://s3.example.org:7480",
+        "access_key": "glint",
+        "secret_key": "hunter2",
+        "bucket": "images",
+        "region": "rack-1",
+        "create_bucket": True,
+        "addressing": "virtual",
+        "large_object_size": "200 MiB",
+        "large_object_chunk_size": "20 MiB",
+        "parts_max": 4,
+        "ca_file": "/ca.pem",
+    }
+    assert outcome.values["stores.default"] == store
+    assert "hunter2" not in repr(outcome.imported)
+    assert outcome.reasons("s3_store_enable_data_integrity_protection")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("s3_store_host = ", "s3_store_host is not given, and an S3 store needs it"),
+        ("s3_store_large_object_chunk_size = 4", "expected 5 megabytes or more"),
+        ("s3_store_large_object_size = -1", "expected a number of megabytes"),
+        ("s3_store_thread_pools = 0", "expected 1 or more"),
+        ("s3_store_bucket_url_format = dns", "expected one of auto, path, virtual, subdomain"),
+    ],
+)
+def test_what_glance_would_not_start_an_s3_store_with_fails_the_import(line: str, reason: str) -> None:
+    name = line.split(maxsplit=1)[0]
+    text = "\n".join(other for other in S3.splitlines() if not other.startswith(f"{name} "))
+    outcome = imported(f"[glance_store]\nstores = file,s3\n{text}\n{line}\n")
+    assert any(reason in failing for failing in outcome.failing)
 
 
 def test_without_any_store_left_it_is_said_that_nothing_works() -> None:

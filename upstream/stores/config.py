@@ -8,13 +8,16 @@ from pydantic import BaseModel, Field, StringConstraints, field_validator, model
 
 from upstream.stores.file.config import FileStoreConfig
 from upstream.stores.http.config import HttpStoreConfig
+from upstream.stores.s3.config import S3StoreConfig
 from upstream.stores.swift.config import SwiftStoreConfig
 
 _RESERVED_PREFIX = "os_glance_"
 StoreId = Annotated[str, StringConstraints(pattern=r"^[^\s,/]{1,255}$")]
 
 
-AnyBackendConfig = Annotated[FileStoreConfig | HttpStoreConfig | SwiftStoreConfig, Field(discriminator="kind")]
+AnyBackendConfig = Annotated[
+    FileStoreConfig | HttpStoreConfig | S3StoreConfig | SwiftStoreConfig, Field(discriminator="kind")
+]
 
 
 def _default_backends() -> Mapping[str, AnyBackendConfig]:

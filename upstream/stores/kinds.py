@@ -11,6 +11,7 @@ _MODULES: Mapping[str, str] = {
     "file": "upstream.stores.file.store",
     "http": "upstream.stores.http.store",
     "swift": "upstream.stores.swift.store",
+    "s3": "upstream.stores.s3.store",
 }
 """One row per kind: a module whose `open_store` gets the store's id and its configuration."""
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from upstream.errors import Invalid
+from upstream.stores.s3.uris import without_keys
 
 KIND_OF_SCHEME: Mapping[str, str] = MappingProxyType(
     {
@@ -175,8 +176,10 @@ def redirected(target: HttpTarget, where: str) -> HttpTarget:
 def infer_store(url: str, prefixes: Iterable[tuple[str, str]]) -> str | None:
     """The store of a row that names none, or one that is gone: the longest of (prefix, store id) that fits.
 
-    `filesystem://` is another spelling of `file://`. Source: glance/common/store_utils.py.
+    `filesystem://` is another spelling of `file://`; keys in rows of S3 stores say nothing.
+    Source: glance/common/store_utils.py.
     """
+    url = without_keys(url)
     match = _SCHEME.match(url)
     if match is None:
         return None

@@ -18,6 +18,7 @@ from upstream.stores.kinds import open_store
 from upstream.stores.locations import infer_store, kind_of
 from upstream.stores.parallel import Budget, Parallel, Read
 from upstream.stores.refusals import Refusals
+from upstream.stores.s3.uris import without_keys
 from upstream.stores.sources import LocationsSource, OpenPlace, Place
 from upstream.types import Location
 
@@ -69,8 +70,11 @@ class Stores:
     def named(self, locations: tuple[Location, ...]) -> tuple[Location, ...]:
         """The heaviest store's first; where a row names no store that is configured, with the one that its URL fits.
 
+        Rows of S3 stores that older releases of Glance wrote lose the keys in them here.
         Source: glance/common/store_utils.py, update_store_in_locations; glance/common/utils.py, sort_image_locations.
         """
+        if any("@" in location.url for location in locations):
+            locations = tuple(replace(location, url=without_keys(location.url)) for location in locations)
         if not all(location.metadata.get("store") in self._opened for location in locations):
             locations = tuple(self._with_store(location) for location in locations)
         return locations if len(locations) <= 1 else tuple(self._by_weight(locations))

@@ -89,14 +89,14 @@ async def test_a_cancelled_write_leaves_nothing(peer: WritablePeer) -> None:
     stuck = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
-        yield Noise(2 * MIB).read()
+        yield Noise(12 * MIB).read()  # more than what a store keeps to itself at first
         stuck.set()
         await asyncio.Event().wait()
 
     async with asyncio.TaskGroup() as group:
         writing = group.create_task(peer.store.write(IMAGE_ID, endless(), None))
         await stuck.wait()
-        assert len(await peer.names()) == 1  # it had begun
+        assert await peer.names()  # it had begun
         writing.cancel()
 
     assert await peer.names() == []

@@ -20,6 +20,7 @@ from upstream.stores.http.config import HttpStoreConfig
 from upstream.stores.http.proxies import Proxy
 from upstream.stores.locations import HttpTarget, parse_http, redirected
 from upstream.stores.validators import Seen
+from upstream.tls import client_context
 from upstream.types import Location
 
 log = structlog.get_logger()
@@ -207,20 +208,10 @@ def _proxy_headers(proxy: Proxy) -> dict[str, str]:
     return {"Proxy-Authorization": aiohttp.encode_basic_auth(proxy.user, proxy.password or "", encoding="utf-8")}
 
 
-def _tls(config: HttpStoreConfig) -> ssl.SSLContext | bool:
-    """True: aiohttp's own, which knows whom the system trusts. Reading that once is enough, and takes 50 ms."""
-    if config.verify_tls:
-        return ssl.create_default_context(cafile=config.ca_file) if config.ca_file else True
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 async def open_store(store_id: str, config: HttpStoreConfig, guard: AddressGuard | None = None) -> HttpStore:
     """With a `guard` of its own the store obeys that, instead of the hosts and networks of its configuration."""
     guard = guard or AddressGuard(store_id, allowed_hosts=config.allowed_hosts, denied=config.denied_networks)
-    tls = await asyncio.to_thread(_tls, config)
+    tls = await asyncio.to_thread(client_context, config.ca_file, verify=config.verify_tls)
     sessions = _Sessions(
         straight=_session(config, tls=tls, resolver=GuardedResolver(guard)),
         forwarded=_session(config, tls=tls, resolver=aiohttp.ThreadedResolver(), is_reused=False),

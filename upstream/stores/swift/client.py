@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from upstream.http import translated
 from upstream.stores.answers import Answer
 from upstream.stores.swift.accounts import Account
 from upstream.stores.swift.config import SwiftStoreConfig
+from upstream.tls import client_context
 
 _READ_BUFFER_BYTES = 256 * 1024
 _PAGE_NAMES = 1000  # of a listing
@@ -198,18 +198,9 @@ class _Sent:
             self._limit.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
 
-def _tls(config: SwiftStoreConfig) -> ssl.SSLContext | bool:
-    """True: aiohttp's own, which knows whom the system trusts."""
-    if config.verify_tls:
-        return ssl.create_default_context(cafile=config.ca_file) if config.ca_file else True
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 async def open_session(config: SwiftStoreConfig) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=0, ssl=await asyncio.to_thread(_tls, config))
+    tls = await asyncio.to_thread(client_context, config.ca_file, verify=config.verify_tls)
+    connector = aiohttp.TCPConnector(limit=0, ssl=tls)
     return aiohttp.ClientSession(
         connector=connector,
         auto_decompress=False,

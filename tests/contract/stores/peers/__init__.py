@@ -11,6 +11,7 @@ import pytest
 
 from tests.contract.stores.peers.files import file_peer, folders_peer
 from tests.contract.stores.peers.peer import Peer, WritablePeer, WritableStore, arriving, read_whole
+from tests.contract.stores.peers.s3 import S3Peer, s3_peer
 from tests.contract.stores.peers.swift import SwiftPeer, keystone_swift_peer, swift_peer
 from tests.contract.stores.peers.web import HttpPeer, http_peer
 
@@ -20,6 +21,7 @@ OpenWritable = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManag
 WRITABLE: dict[str, OpenWritable] = {
     "file": file_peer,
     "folders": folders_peer,
+    "s3": s3_peer,
     "swift": swift_peer,
     "keystone swift": keystone_swift_peer,
 }
@@ -30,10 +32,12 @@ __all__ = [
     "WRITABLE",
     "HttpPeer",
     "Peer",
+    "S3Peer",
     "SwiftPeer",
     "WritablePeer",
     "WritableStore",
     "arriving",
     "http_peer",
     "read_whole",
+    "s3_peer",
 ]
