@@ -18,6 +18,8 @@ from upstream.stores.guard.rates import rates
 from upstream.stores.guard.watchdog import Phase
 from upstream.types import Location
 
+_TOLD_BYTES = 8 * 1024 * 1024  # to the metrics: counting costs more than a piece of a read should
+
 
 class Guarded:
     """What the inner store cannot do raises NotSupported. Every error is one of upstream/errors.py.
@@ -83,7 +85,7 @@ class Guarded:
         self, chunks: AsyncIterator[bytes], call: Call, place: str, errand: Errand
     ) -> AsyncGenerator[bytes]:
         watchdog, limits, idle_s = call.watchdog, self._reading, self._config.idle_s
-        read_bytes = unpaid_bytes = 0
+        read_bytes = unpaid_bytes = told_bytes = 0
         try:
             with call.translated():
                 watchdog.expect(Phase.FIRST_BYTE, self._config.first_byte_s)
@@ -93,6 +95,9 @@ class Guarded:
                         call.first_byte()
                     unpaid_bytes = len(chunk)
                     read_bytes += unpaid_bytes
+                    if read_bytes - told_bytes >= _TOLD_BYTES:
+                        self._numbers.moved("read", read_bytes - told_bytes)
+                        told_bytes = read_bytes
                     yield chunk  # at once: who comes later waits for these bytes, not their reader
                     if limits is not None:
                         await limits.passed(unpaid_bytes, place, errand)
@@ -100,7 +105,7 @@ class Guarded:
                     watchdog.expect(Phase.IDLE, idle_s)
             call.answered()
         finally:
-            self._numbers.moved("read", read_bytes)
+            self._numbers.moved("read", read_bytes - told_bytes)
             if limits is not None:
                 limits.pay(unpaid_bytes, errand)
 

@@ -1,6 +1,7 @@
 """Ends an await that takes too long. Costs a reading of the clock where nothing does: there is one timer for many."""
 
 import asyncio
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -28,13 +29,25 @@ class OutOfTime(Exception):
 class Watchdog:
     """Cancels the task that waits, and again if its cleaning up takes as long; `relax` turns that into OutOfTime."""
 
-    __slots__ = ("_before", "_cancels", "_is_paused", "_limit_s", "_loop", "_phase", "_since_s", "_task", "_timer")
+    __slots__ = (
+        "_before",
+        "_cancels",
+        "_due_s",
+        "_is_paused",
+        "_limit_s",
+        "_loop",
+        "_phase",
+        "_since_s",
+        "_task",
+        "_timer",
+    )
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._phase, self._limit_s, self._since_s = Phase.SIZE, 0.0, 0.0
+        self._due_s = math.inf  # of the timer
         self._before = self._cancels = 0
         self._is_paused = False
 
@@ -44,7 +57,7 @@ class Watchdog:
         assert task is not None
         self._phase, self._limit_s, self._since_s = phase, limit_s, self._loop.time()
         self._before = task.cancelling()
-        if self._timer is None or self._timer.when() > self._since_s + limit_s:
+        if self._due_s > self._since_s + limit_s:
             self._arm()
 
     def relax(self) -> None:
@@ -75,15 +88,16 @@ class Watchdog:
         self._task = None
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._due_s = None, math.inf
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._since_s + self._limit_s, self._look)
+        self._due_s = self._since_s + self._limit_s
+        self._timer = self._loop.call_at(self._due_s, self._look)
 
     def _look(self) -> None:
-        self._timer = None
+        self._timer, self._due_s = None, math.inf
         if self._task is None or self._is_paused:
             return  # armed again when the next wait begins
         if self._loop.time() >= self._since_s + self._limit_s:
