@@ -88,9 +88,8 @@ class Flight:
 
     def want(self, purpose: Purpose) -> None:
         """From here on this is why the blob is read."""
-        if purpose != self.purpose:
-            self.purpose = purpose
-            self.source.wanted_for(purpose)
+        self.purpose = purpose
+        self.source.wanted_for(purpose)
 
     def join(self) -> None:
         self.readers += 1

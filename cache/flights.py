@@ -82,7 +82,8 @@ class Flights:
         """Begin to look for a blob. There must be no flight of this key, and no `await` since that was looked up."""
         assert blob.key not in self._known
         flight = self._known[blob.key] = Flight(blob, source, may_fill=may_fill)
-        flight.want(purpose)
+        if purpose != "demand":  # which its source may know better: a copy of the image is no client
+            flight.want(purpose)
         self._tasks[flight] = self._group.create_task(self._run(flight))
         return flight
 
