@@ -68,7 +68,7 @@ class Window:
         self._meter = Meter(around.clock())
         self._parts: deque[Part] = deque()
         self._running: dict[Part, asyncio.Task[None]] = {}
-        self._has_agreed = self._is_closed = False
+        self._has_agreed = self._is_closed = self._is_widening = False
 
     async def open(self, rest: Rest) -> None:
         """Send for the first part, and wait until the store agrees. Raises its refusal.
@@ -113,10 +113,16 @@ class Window:
     def _look(self) -> None:
         """Whether the depth is right, as soon as enough was seen of it."""
         climb, now_s = self._climb, self._around.clock()
+        if self._is_widening:
+            self._is_widening = not all(part.is_opened for part in self._running)
+            self._meter.restart(now_s)
+            return
         enough_bytes = self._around.part_bytes // 8 if climb.is_guess else self._around.part_bytes * climb.depth
         epoch = self._meter.epoch(now_s, enough_bytes, is_guess=climb.is_guess)
         if epoch is not None:
+            before = climb.depth
             climb.judge(epoch)
+            self._is_widening = climb.depth > before  # what is sent for now has not begun to come: not to be judged yet
             self._budget.depth = climb.found or self._budget.depth
             self._around.instruments.store_parallel_depth.labels(self._around.store).set(climb.depth)
 

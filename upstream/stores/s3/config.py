@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ByteSize, Field, SecretStr
 
-from upstream.stores.backend import BackendConfig
+from upstream.stores.backend import PARALLEL_READS_MAX, ParallelConfig
 from upstream.stores.s3.uris import Endpoint, own_prefixes
 
 MIB = 1024 * 1024
@@ -37,7 +37,7 @@ def _filled(secret: SecretStr) -> SecretStr:
 Key = Annotated[SecretStr, AfterValidator(_filled)]
 
 
-class S3StoreConfig(BackendConfig, frozen=True, extra="forbid", hide_input_in_errors=True):
+class S3StoreConfig(ParallelConfig, frozen=True, extra="forbid", hide_input_in_errors=True):
     """Images as objects of one bucket, named by image id, in Amazon's S3 or what speaks its protocol."""
 
     kind: Literal["s3"]
@@ -57,6 +57,7 @@ class S3StoreConfig(BackendConfig, frozen=True, extra="forbid", hide_input_in_er
     connect_s: float = Field(default=5.0, gt=0)
     first_byte_s: float = Field(default=30.0, gt=0)
     idle_s: float = Field(default=30.0, gt=0)
+    parallel_reads_max: int = Field(default=PARALLEL_READS_MAX, ge=1)
     complete_s: float = Field(default=300.0, gt=0)  # putting the parts together takes long in some stores
     ca_file: Path | None = None  # None: the system's
     verify_tls: bool = True
