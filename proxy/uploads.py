@@ -98,11 +98,8 @@ class Upload:
             await self._services.scrubber.clear(self._image.id)
             await self._fit()
             async with aclosing(self._examination.passed_on(data)) as chunks:
-                stored = await self._services.stores.write(self._image.id, chunks, self._expected_bytes, store)
-        except BaseException as error:
-            if isinstance(error, Unavailable | Denied):
-                # A store that did not take all of it may not have let go of the beginning either.
-                await self._leave(Location(url=LEFTOVER, metadata={"store": self._services.stores.chosen(store)}))
+                stored = await self._write(chunks, store)
+        except BaseException:
             await self._requeue()
             raise
         try:
@@ -114,6 +111,14 @@ class Upload:
             # A registry may lose its answer after it has done what was asked.
             if not (await self._is_kept(stored) and isinstance(error, UpstreamError)):
                 raise
+
+    async def _write(self, chunks: AsyncGenerator[bytes], store: str | None) -> Stored:
+        try:
+            return await self._services.stores.write(self._image.id, chunks, self._expected_bytes, store)
+        except (Unavailable, Denied):
+            # A store that did not take all of it may not have let go of the beginning either.
+            await self._leave(Location(url=LEFTOVER, metadata={"store": self._services.stores.chosen(store)}))
+            raise
 
     async def _fit(self) -> None:
         """Stop the data where the project has no more room. Raises LimitExceeded if it is known to be too little."""

@@ -14,7 +14,7 @@ import structlog
 
 from metrics import Instruments
 from proxy.tasks import GLINT
-from upstream.errors import Conflict, DataNotFound, Denied, Invalid, NotFound, NotSupported, UpstreamError
+from upstream.errors import Conflict, DataNotFound, Invalid, NotFound, NotSupported, UpstreamError
 from upstream.registry import LEFTOVER, DueLocation, DueQuery, Registry
 from upstream.stores import Stores
 from upstream.types import Image, Location, Status
@@ -32,7 +32,7 @@ class Ended(StrEnum):
     DELETED = "deleted"
     GONE = "gone"  # there were no data
     KEPT = "kept"  # the store deletes nothing, or another location of the image has the same data
-    BUSY = "busy"  # something uses them; a living image has its location back
+    BUSY = "busy"  # something uses them
     FAILED = "failed"
     ELSEWHERE = "elsewhere"  # in a store of other hosts, which will do it
     TAKEN = "taken"  # by somebody else, meanwhile
@@ -46,7 +46,6 @@ _ENDED_BY: Sequence[tuple[type[UpstreamError], Ended]] = (
     (NotSupported, Ended.KEPT),
     (Invalid, Ended.KEPT),
     (Conflict, Ended.BUSY),
-    (Denied, Ended.BUSY),  # for good: a living image has its location back, where somebody sees it
 )
 _AS_BEFORE = frozenset({Ended.BUSY, Ended.FAILED})
 OPEN = frozenset({*_AS_BEFORE, Ended.ELSEWHERE})
@@ -153,7 +152,9 @@ class Scrubber:
         try:
             image = await self._image(found.image_id)
             ended, reason = await self._delete(found, store, image)
-            await self._registry.locations.settle(found.image_id, location.id, _status(ended, image))
+            # Never active again: what an upload or an import left may be anything.
+            status = Status.PENDING_DELETE if ended in _AS_BEFORE else Status.DELETED
+            await self._registry.locations.settle(found.image_id, location.id, status)
         except UpstreamError as error:
             ended, reason = Ended.FAILED, str(error)
         say = log.warning if ended in _AS_BEFORE else log.info
@@ -179,10 +180,3 @@ class Scrubber:
             return await self._registry.images.get(GLINT, image_id)
         except NotFound:
             return None
-
-
-def _status(ended: Ended, image: Image | None) -> Status:
-    """What the location is then. Data that are in use are a living image's again, as they were not taken from it."""
-    if ended is Ended.BUSY and image is not None:
-        return Status.ACTIVE
-    return Status.PENDING_DELETE if ended in _AS_BEFORE else Status.DELETED

@@ -227,7 +227,7 @@ async def test_data_that_a_store_does_not_give_up_wait_for_the_next_scrub(
         path = await in_both(client, tmp_path)
         await client.ask("DELETE", path)
         refusing(client, monkeypatch, error, "second")
-        ended = Ended.FAILED if isinstance(error, Unavailable) else Ended.BUSY
+        ended = Ended.BUSY if isinstance(error, Conflict) else Ended.FAILED
         for _ in range(2):
             assert ("second", ended) in await scrub(client)
             assert await rows_of(client, path) == (
@@ -351,6 +351,22 @@ async def test_a_leftover_is_never_taken_from_an_image_that_has_it(tmp_path: Pat
         await registry.locations.leave(image.id, [leftover, replace(image.locations[0], id=None)])
         assert await scrub(client) == [("local", Ended.DELETED), ("local", Ended.KEPT)]
         assert (await client.ask("GET", f"{path}/file")).body == DATA
+
+
+@pytest.mark.parametrize("error", [Conflict("in use"), Unavailable("local", "away"), Denied("no")])
+async def test_a_leftover_that_a_store_does_not_give_up_is_never_an_images_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async with two_stores(tmp_path) as client:
+        path = await client.upload(DATA)
+        unproved = Location(url=f"file://{tmp_path}/second/{path[-36:]}", metadata={"store": "second"})
+        leftover = Location(url=LEFTOVER, metadata={"store": "second"})
+        await client.served.services.registry.locations.leave(path[-36:], [leftover, unproved])
+        for call in ("delete", "remove_leftover"):
+            refusing(client, monkeypatch, error, "second", call)
+        await scrub(client)
+        waiting = [("local", "active"), ("second", "pending_delete"), ("second", "pending_delete")]
+        assert await rows_of(client, path) == ("active", waiting)
 
 
 async def test_a_removed_location_whose_store_is_down_is_deleted_when_it_is_back(

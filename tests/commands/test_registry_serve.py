@@ -33,7 +33,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServic
 
 @pytest.fixture(scope="module")
 def glint(tmp_path_factory: pytest.TempPathFactory, service: RegistryService) -> Iterator[Glint]:
-    bounds = {"registry.connect_s": 1, "registry.statement_s": 2}
+    bounds = {"registry.connect_s": 1, "registry.statement_s": 2, "deletion.delayed": True}
     with Glint(tmp_path_factory.mktemp("glint"), service.settings_of_clients | bounds) as served:
         yield served
 
@@ -65,6 +65,18 @@ def test_an_image_is_made_shared_listed_changed_downloaded_and_deleted(glint: Gl
     assert glint.request("POST", "/v2/metadefs/namespaces", namespace).status == 201
     assert glint.get("/v2/metadefs/namespaces/Far").json["properties"]["p"]["default"] == "x"
     assert service.metrics().value("glint_registry_requests_total", operation="images.update", result="ok") > 0
+
+
+def test_what_waits_for_its_deletion_is_brought_back_and_scrubbed_from_afar(glint: Glint) -> None:
+    image_id = glint.upload(b"data")
+    assert glint.request("DELETE", f"/v2/images/{image_id}").status == 204
+    restored = glint.run("scrub", "--restore", image_id)
+    assert restored.returncode == 0, restored.stderr
+    assert glint.get(f"/v2/images/{image_id}/file").content == b"data"
+    assert glint.request("DELETE", f"/v2/images/{image_id}").status == 204
+    ends = [json.loads(line) for line in glint.run("scrub", "--json").stdout.splitlines()]
+    assert (image_id, "deleted") in [(each["image"], each["ended"]) for each in ends]
+    assert not (glint.directory / "images" / image_id).exists()
 
 
 def test_each_request_is_told_in_the_log(glint: Glint, service: RegistryService) -> None:

@@ -68,8 +68,9 @@ def origin() -> Iterator[Origin]:
 
 
 @pytest.fixture
-async def glint(tmp_path: Path) -> AsyncIterator[Served]:
-    """With a heavier store, which dies, and one that lives."""
+async def glint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    """With a heavier store, which dies, and one that lives. Who breaks is asked again at once."""
+    monkeypatch.setattr("cache.resume.pause_s", lambda _failures, _chance: 0.001)
     weights = {"dying": {"kind": "http", "weight": 10}, "web": {"weight": 1}}
     changes = {"stores": {"backends": weights}, "cache": {"range_fill_percent": 100, "size_max": "1 GiB"}}
     async with serving(config_for(tmp_path, changes)) as served:
