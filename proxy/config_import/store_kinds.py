@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.config_import import s3_rows
+from proxy.config_import import s3_rows, swift_rows
 from proxy.config_import.masking import masked
 from proxy.config_import.options import BOOLEAN, INTEGER, MANY, PAIRS, BadValue, Given, Option
 from proxy.config_import.outcomes import Dropped, Failing, Mapped, Octal, Outcome
@@ -158,6 +158,9 @@ KINDS = (
         name="swift",
         schemes=("swift", "swift+https", "swift+http", "swift+config"),
         prefixes=("swift_", "default_swift_reference"),
+        options=swift_rows.OPTIONS,
+        decide=swift_rows.decide,
+        needs_options=True,
     ),
     StoreKind(
         name="s3",

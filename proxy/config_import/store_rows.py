@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from proxy.config_import.conf import DEFAULT, Assignment, ConfBroken, parse
+from proxy.config_import.conf import DEFAULT, Assignment
 from proxy.config_import.options import INTEGER, ITEMS, PAIRS, Given, Option
 from proxy.config_import.outcomes import Dropped, Failing, Mapped, Outcome
 from proxy.config_import.rows import Import, Row, by_default, gone, mapped
@@ -21,7 +21,6 @@ STRATEGY = Option(DEFAULT, "location_strategy", default="location_order")
 PREFERENCE = Option("store_type_location_strategy", "store_type_preference", ITEMS)
 STAGING_URI = Option(DEFAULT, "node_staging_uri", default="file:///tmp/staging/")
 STAGING = Option("os_glance_staging_store", DATADIR.name, default="/var/lib/glance/os_glance_staging_store")
-SWIFT_REFERENCES = "swift_store_config_file"
 _WEIGHT_STEP = 100
 
 
@@ -40,7 +39,7 @@ def _named(work: Import, backends: Given) -> Iterator[Outcome]:
     for store, scheme in backends.value.items():
         kind, key = kind_of(scheme), ("stores", "backends", store)
         if kind.decide is None:
-            yield from _not_served(work, store, kind, backends.said, source.conf.section(store))
+            yield from _not_served(store, kind, backends.said, source.conf.section(store))
             continue
         served[store] = kind
         yield Mapped((*key, "kind"), kind.name, backends.said)
@@ -76,7 +75,7 @@ def _by_kind(work: Import) -> Iterator[Outcome]:
             yield from kind.decide(work, Place(SECTION, key, is_named=False))
         elif options or kind is default_kind:
             asked = default.said if default and kind is default_kind else said
-            yield from _not_served(work, name, kind, asked, options)
+            yield from _not_served(name, kind, asked, options)
         else:
             yield Dropped(said, f"a {name} store is enabled, but nothing is said to it")
     yield from _idle_kinds(source.conf.assignments, kinds)
@@ -102,23 +101,12 @@ def _idle_kinds(assignments: list[Assignment], enabled: dict[str, StoreKind]) ->
 
 
 def _not_served(
-    work: Import, store: str, kind: StoreKind, said: tuple[Assignment, ...], options: list[Assignment]
+    store: str, kind: StoreKind, said: tuple[Assignment, ...], options: list[Assignment]
 ) -> Iterator[Outcome]:
     reason = f"store {store}: this version of Glint cannot read stores of kind {kind.name}"
     yield Failing(said, f"{reason}; its images would not be there, unless that Glance stays (registry.kind glance)")
     for one in options:
         yield Dropped((one,), reason)
-        if one.name == SWIFT_REFERENCES and (found := work.beside.find(one.text)):
-            yield from _references(str(found), work.beside.read(found), reason)
-
-
-def _references(file: str, text: str | None, reason: str) -> Iterator[Outcome]:
-    """Swift's accounts, a section each."""
-    try:
-        for one in parse(text or "", file):
-            yield Dropped((one,), reason)
-    except ConfBroken as error:
-        yield Failing((), str(error))
 
 
 def _default(store: str, served: dict[str, StoreKind], said: tuple[Assignment, ...]) -> Mapped:

@@ -299,7 +299,23 @@ STORES: tuple[Case, ...] = (
     ("glance_store", "http_proxy_information", "http:socks5://proxy:1", "expected the URL of an HTTP proxy"),
     ("glance_store", "http_proxy_information", "ftp:proxy:1", "none for ftp"),
     ("glance_store", "http_proxy_information", "", "no proxy"),
-    ("glance_store", "swift_store_container", "glance", "no swift store is enabled"),
+    *(
+        (section, name, "1", "no swift store is enabled")
+        for section in ("glance_store", "DEFAULT")
+        for name in (
+            *("default_swift_reference", "swift_buffer_on_upload", "swift_upload_buffer_dir"),
+            *(
+                f"swift_store_{name}"
+                for name in (
+                    *("config_file", "auth_version", "multi_tenant", "auth_insecure", "auth_address", "user", "key"),
+                    *("application_credential_id", "application_credential_secret", "project_name", "project_id"),
+                    *("container", "create_container_on_put", "multiple_containers_seed", "large_object_size"),
+                    *("large_object_chunk_size", "region", "endpoint", "endpoint_type", "service_type", "cacert"),
+                    *("expire_soon_interval", "retry_get_count", "ssl_compression", "use_trusts", "admin_tenants"),
+                )
+            ),
+        )
+    ),
     ("DEFAULT", "rbd_store_pool", "images", "no rbd store is enabled"),
     *(
         (section, f"s3_store_{name}", "5", "no s3 store is enabled")

@@ -54,13 +54,6 @@ def test_a_store_that_cannot_be_read_fails_the_import_and_the_others_remain() ->
     assert outcome.reasons("rbd_store_pool") == ["store ceph: this version of Glint cannot read stores of kind rbd"]
 
 
-def test_the_accounts_of_swift_are_read_where_their_file_is_found() -> None:
-    text = "[glance_store]\nstores = file,swift\nswift_store_config_file = swift.conf\n"
-    outcome = imported(text, beside={"swift.conf": "[ref1]\nuser = service:glance\nkey = hunter2\n"})
-    told = [said for one in outcome.imported.dropped for said in one.said if said.file.endswith("swift.conf")]
-    assert [(said.section, said.name, said.line) for said in told] == [("ref1", "user", 2), ("ref1", "key", 3)]
-
-
 S3 = """
 s3_store_host = s3.example.org:7480
 s3_store_access_key = glint
