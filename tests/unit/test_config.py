@@ -210,6 +210,17 @@ def test_what_is_wrong_between_sections_is_told_beside_the_rest() -> None:
     assert [problem.partition(":")[0] for problem in problems] == ["logging.level", "auth.kind"]
 
 
+def test_what_a_store_may_do_in_the_background_is_a_part_of_what_it_may_do(tmp_path: Path) -> None:
+    local = {"kind": "file", "requests_max": 4, "guard": {"background_requests_max": 9}}
+    web = {"kind": "http", "guard": {"read_rate_max": "5 MiB", "background_rate_max": "6 MiB"}}
+    path = written(tmp_path, {"stores": {"backends": {"local": local, "web": web}}})
+
+    requests, rate = sorted(problems_of(path))
+
+    assert requests.endswith("guard.background_requests_max: expected at most requests_max, 4")
+    assert rate.endswith("expected background_rate_max to be at most read_rate_max, of which it is a part")
+
+
 def test_keystone_needs_to_know_where_and_as_whom() -> None:
     problems = problems_of(None, "auth.kind=keystone")
     assert sorted(problems) == [

@@ -262,6 +262,7 @@ async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIt
                 backend.guard,
                 requests_max=backend.requests_max,
                 wait_s=backend.wait_s,
+                own=backend,
                 peer_of=backend.peer_of,
             )
             stack.push_async_callback(guarded.close)

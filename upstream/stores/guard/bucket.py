@@ -1,6 +1,7 @@
 """A token bucket that may be overdrawn: who moved bytes pays, and the next one waits until that is paid. Pure."""
 
 _BURST_S = 0.25
+_NOTHING_BYTES = 0.01  # what rounding leaves of a debt after just the time that it takes to pay
 
 
 class Bucket:
@@ -18,7 +19,9 @@ class Bucket:
     def wait_s(self, now_s: float) -> float:
         """How long until the next one may take; 0: now."""
         self._fill(now_s)
-        return max(0.0, -self._level_bytes / self._rate_bytes_s)
+        if self._level_bytes > -_NOTHING_BYTES:
+            return 0.0
+        return -self._level_bytes / self._rate_bytes_s
 
     def _fill(self, now_s: float) -> None:
         gained_bytes = max(0.0, now_s - self._at_s) * self._rate_bytes_s

@@ -85,9 +85,15 @@ class SlotGate:
 class RateGate:
     """Bytes per second of one store in one direction, for all who read or write it."""
 
-    def __init__(self, rate_bytes_s: float, among: Collection[Purpose] = PURPOSES) -> None:
+    def __init__(
+        self,
+        rate_bytes_s: float,
+        among: Collection[Purpose] = PURPOSES,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         """`among`: whom it limits. Who is of another purpose, or comes to be, passes."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._bucket, self._order, self._among = Bucket(rate_bytes_s, self._loop.time()), Order(), among
         self._turns: dict[Waiter, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None

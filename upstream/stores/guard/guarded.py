@@ -24,7 +24,8 @@ _TOLD_BYTES = 8 * 1024 * 1024  # to the metrics: counting costs more than a piec
 class Guarded:
     """What the inner store cannot do raises NotSupported. Every error is one of upstream/errors.py.
 
-    `peer_of` says with whom a location has to do, where that is not one and the same for the whole store.
+    `own` is the configuration of the store's kind. `peer_of` says with whom a location has to do, where that is not one
+    and the same for the whole store.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class Guarded:
         *,
         requests_max: int,
         wait_s: float,
+        own: object = None,
         peer_of: Callable[[Location], str] = lambda _: "",
     ) -> None:
         self.id, self._inner, self._config, self._peer_of = store_id, inner, config, peer_of
-        self._wait_s = wait_s
+        self._wait_s, self._silence = wait_s, config.silence(own)
         numbers = self._numbers = Numbers(store_id, instruments)
         self._circuits = Circuits(store_id, config, numbers)
         self._slots = SlotGate(
@@ -76,7 +78,7 @@ class Guarded:
         async with AsyncExitStack() as stack:
             asked = self._asked("read", self._peer_of(location), place, errand, insist=insist)
             call = await stack.enter_async_context(asked)
-            with call.within(Phase.OPEN, self._config.open_s):
+            with call.within(Phase.OPEN, self._silence.open_s):
                 chunks = await stack.enter_async_context(self._inner.read(location, offset, stop, witness))
             call.agreed()
             yield await stack.enter_async_context(aclosing(self._counted(chunks, call, place, errand)))
@@ -84,11 +86,11 @@ class Guarded:
     async def _counted(
         self, chunks: AsyncIterator[bytes], call: Call, place: str, errand: Errand
     ) -> AsyncGenerator[bytes]:
-        watchdog, limits, idle_s = call.watchdog, self._reading, self._config.idle_s
+        watchdog, limits, idle_s = call.watchdog, self._reading, self._silence.idle_s
         read_bytes = unpaid_bytes = told_bytes = 0
         try:
             with call.translated():
-                watchdog.expect(Phase.FIRST_BYTE, self._config.first_byte_s)
+                watchdog.expect(Phase.FIRST_BYTE, self._silence.first_byte_s)
                 async for chunk in chunks:
                     watchdog.relax()
                     if not read_bytes:

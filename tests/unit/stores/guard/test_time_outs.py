@@ -9,9 +9,9 @@ import pytest
 
 from metrics import Instruments
 from upstream.errors import Unavailable
-from upstream.stores import Stored, Witness
+from upstream.stores import HttpStoreConfig, Stored, Witness
 from upstream.stores.guard import Guarded
-from upstream.stores.guard.config import GuardConfig
+from upstream.stores.guard.config import GuardConfig, Silence
 from upstream.types import Location
 
 HERE = Location(url="http://example.org/disk")
@@ -174,7 +174,15 @@ async def test_many_pieces_are_each_given_their_time() -> None:
                 yield b"piece"
 
     store = guarded(Slow("nowhere"), Instruments(), "open_s")
-    store._config = GuardConfig(first_byte_s=20 * SOON_S, idle_s=20 * SOON_S)
+    store._silence = GuardConfig(first_byte_s=20 * SOON_S, idle_s=20 * SOON_S).silence()
 
     async with store.read(HERE) as chunks:
         assert len([chunk async for chunk in chunks]) == 4
+
+
+def test_what_the_guard_does_not_say_goes_by_the_stores_own_keys() -> None:
+    slow = HttpStoreConfig(kind="http", connect_s=10, first_byte_s=200, idle_s=300)
+
+    assert GuardConfig().silence() == Silence(open_s=60, first_byte_s=30, idle_s=30)
+    assert GuardConfig().silence(slow) == Silence(open_s=420, first_byte_s=200, idle_s=300)
+    assert GuardConfig(open_s=1, idle_s=2).silence(slow) == Silence(open_s=1, first_byte_s=200, idle_s=2)
