@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.content import MIB, Noise
 from tests.glint import Glint
-from tests.peers.glance import Glance
+from tests.peers.glance import Glance, GlanceOptions
 from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
 
@@ -89,7 +89,7 @@ def run(folder: Path, rounds: int) -> dict[str, float]:
     with ExitStack() as stack:
         keystone = stack.enter_context(Keystone(folder / "keystone"))
         memcached = stack.enter_context(Memcached(folder / "memcached"))
-        glance = stack.enter_context(Glance(folder / "glance", keystone, memcached))
+        glance = stack.enter_context(Glance(folder / "glance", keystone, memcached, options=GlanceOptions(processes=2)))
         settings = {"registry.kind": "glance", "registry.glance.url": glance.url, "logging.level": "info"}
         glint = stack.enter_context(Glint(folder / "glint", settings))
         token = keystone.token("demo")

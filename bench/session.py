@@ -40,7 +40,7 @@ class Session:
         if self._peers is None:
             keystone = self._stack.enter_context(Keystone(self.directory / "keystone"))
             memcached = self._stack.enter_context(Memcached(self.directory / "memcached"))
-            options = GlanceOptions(image_cache=False)
+            options = GlanceOptions(image_cache=False, processes=2)
             glance = self._stack.enter_context(Glance(self.directory / "glance", keystone, memcached, options=options))
             self._peers = Identity(keystone=keystone, memcached=memcached), glance
         return self._peers

@@ -15,8 +15,14 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_collection() -> None:
+    """Nothing of what is collected goes away again: the garbage collector would look at it in vain."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Thousands of tests stay until the end: the collector need not walk them all each time."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -287,8 +287,9 @@ RAW: Mapping[str, bytes] = {
 
 
 async def test_what_is_hardly_http_is_answered_or_hung_up_on(client: Client) -> None:
-    for name, raw in RAW.items():
-        status = await exchange(client, raw)
+    """At once, as some are waited for."""
+    statuses = await asyncio.gather(*(exchange(client, raw) for raw in RAW.values()))
+    for name, status in zip(RAW, statuses, strict=True):
         assert status is None or status < 500, (name, status)
     assert (await client.ask("GET", "/v2/images")).status == 200
 
@@ -307,17 +308,20 @@ async def test_a_host_that_is_none_is_refused_and_one_that_is_not_named_is_ours(
 
 
 async def test_uploads_that_break_off_in_odd_ways_leave_the_image_queued(client: Client) -> None:
-    for rest in [
-        b"Content-Length: 9\r\n\r\nx",
-        CHUNKED + b"zz\r\n",
-        CHUNKED + b"9\r\nx",
-        CHUNKED + b"1\r\nxy\r\n0\r\n\r\n",
-    ]:
+    async def upload(rest: bytes) -> None:
         path = await client.create()
         head = f"PUT {path}/file HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {OCTETS['Content-Type']}\r\n"
         status = await exchange(client, head.encode() + rest)
         assert status is None or 400 <= status < 500, rest
         await until_queued(client, path)
+
+    rests = [
+        b"Content-Length: 9\r\n\r\nx",
+        CHUNKED + b"zz\r\n",
+        CHUNKED + b"9\r\nx",
+        CHUNKED + b"1\r\nxy\r\n0\r\n\r\n",
+    ]
+    await asyncio.gather(*map(upload, rests))
 
 
 async def until_queued(client: Client, path: str) -> None:

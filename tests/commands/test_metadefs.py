@@ -1,9 +1,7 @@
 """`glint registry metadefs`: Glance's own catalogue in and out, and databases that both have written."""
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,13 @@ from typer.testing import CliRunner, Result
 
 from proxy.cli import app
 from tests.peers.environments import ensure_environment
+from tests.peers.glance_manage import GlanceManage
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 
 
 class Metadefs:
-    """The command on one SQLite database, and Glance's own command on the same one."""
+    """The command on one SQLite database."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,21 +43,6 @@ class Metadefs:
         path = self.folder / name
         path.write_text(json.dumps({"namespace": "One", **document}))
         return path
-
-    def glance_manage(self, *arguments: str | Path) -> None:
-        config = self.folder / "glance.conf"
-        config.write_text(f"[database]\nconnection = {self.database}\n")
-        program = ensure_environment("glance") / "bin" / "glance-manage"
-        environment = {"PATH": os.defpath, "HOME": str(self.folder), "PYTHONWARNINGS": "ignore"}
-        done = subprocess.run(
-            [program, "--config-file", config, "db", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.fixture
@@ -107,27 +91,33 @@ def test_all_that_glance_ships_goes_in_and_comes_out_as_it_was(
     assert again.exported() == exported
 
 
-def test_what_glance_manage_loads_into_our_database_we_export(metadefs: Metadefs, catalogue: Path) -> None:
+def test_what_glance_manage_loads_into_our_database_we_export(
+    metadefs: Metadefs, catalogue: Path, glance_manage: GlanceManage
+) -> None:
     assert metadefs.exported() == {}  # and the database is made
-    metadefs.glance_manage("load_metadefs", "--path", catalogue)
+    glance_manage.done(metadefs.database, "load_metadefs", "--path", str(catalogue))
     assert metadefs.exported() == documents(catalogue)
 
 
-def test_what_we_export_glance_manage_loads(metadefs: Metadefs, catalogue: Path, tmp_path: Path) -> None:
+def test_what_we_export_glance_manage_loads(
+    metadefs: Metadefs, catalogue: Path, tmp_path: Path, glance_manage: GlanceManage
+) -> None:
     metadefs.load(catalogue)
     exported = metadefs.exported()
     (tmp_path / "other").mkdir()
     other = Metadefs(tmp_path / "other")
     other.exported()
-    other.glance_manage("load_metadefs", "--path", metadefs.folder / "exported")
+    glance_manage.done(other.database, "load_metadefs", "--path", str(metadefs.folder / "exported"))
     assert other.exported() == exported
 
 
-def test_glance_manage_unloads_what_we_loaded_and_we_what_it_loaded(metadefs: Metadefs, catalogue: Path) -> None:
+def test_glance_manage_unloads_what_we_loaded_and_we_what_it_loaded(
+    metadefs: Metadefs, catalogue: Path, glance_manage: GlanceManage
+) -> None:
     metadefs.load(catalogue)
-    metadefs.glance_manage("unload_metadefs")
+    glance_manage.done(metadefs.database, "unload_metadefs")
     assert metadefs.exported() == {}
-    metadefs.glance_manage("load_metadefs", "--path", catalogue / "compute-vtpm.json")
+    glance_manage.done(metadefs.database, "load_metadefs", "--path", str(catalogue / "compute-vtpm.json"))
     result = metadefs.run("unload")
     assert (result.exit_code, result.output) == (0, "")
     assert metadefs.run("export", metadefs.folder / "empty").output == ""
@@ -178,17 +168,23 @@ def test_a_namespace_that_is_there_is_left_added_to_changed_or_replaced(
 
 
 @pytest.fixture(scope="module")
-def old_of_glance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def old_of_glance(tmp_path_factory: pytest.TempPathFactory, glance_manage: GlanceManage) -> Path:
     """The database into which Glance has loaded OLD."""
     glance = Metadefs(tmp_path_factory.mktemp("glance"))
     glance.exported()
-    glance.glance_manage("load_metadefs", "--path", glance.write(**OLD, protected=False, visibility="public"))
+    glance_manage.done(
+        glance.database, "load_metadefs", "--path", str(glance.write(**OLD, protected=False, visibility="public"))
+    )
     return glance.folder / "registry.db"
 
 
 @pytest.mark.parametrize("options", [(), ("--merge",), ("--merge", "--prefer_new"), ("--merge", "--overwrite")])
 def test_glance_manage_merges_by_the_same_rules(
-    metadefs: Metadefs, tmp_path: Path, old_of_glance: Path, options: tuple[str, ...]
+    metadefs: Metadefs,
+    tmp_path: Path,
+    old_of_glance: Path,
+    glance_manage: GlanceManage,
+    options: tuple[str, ...],
 ) -> None:
     """But for an object's required properties, which Glance's files do not have."""
     (tmp_path / "glance").mkdir()
@@ -198,7 +194,7 @@ def test_glance_manage_merges_by_the_same_rules(
     objects = [{"name": "o", "description": "new"}, {"name": "n"}]
     new = metadefs.write(**{**NEW, "objects": objects}, protected=True, visibility="private")
     metadefs.load(new, *options)
-    glance.glance_manage("load_metadefs", "--path", new, *options)
+    glance_manage.done(glance.database, "load_metadefs", "--path", str(new), *options)
     assert glance.exported() == metadefs.exported()
 
 

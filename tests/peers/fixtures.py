@@ -8,6 +8,7 @@ from tests.peers.ceph import Ceph
 from tests.peers.ceph_bindings import link_bindings
 from tests.peers.clients import Clients
 from tests.peers.glance import Glance
+from tests.peers.glance_manage import GlanceManage
 from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
 from tests.peers.nginx import StaticNginx
@@ -75,3 +76,10 @@ def rgw(tmp_path_factory: pytest.TempPathFactory, ceph: Ceph) -> Iterator[Rgw]:
     """Shared by the tests of a run: each takes buckets of its own."""
     with Rgw(tmp_path_factory.mktemp("rgw"), ceph) as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def glance_manage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlanceManage]:
+    """The program of a real Glance, loaded once; it leaves nothing from one command to the next."""
+    with GlanceManage(tmp_path_factory.mktemp("glance-manage")) as command:
+        yield command

@@ -2,6 +2,7 @@
 
 import http.client
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 from tests.peers.environments import ensure_environment
 from tests.peers.identity_api import LIMITS, PASSWORD, REGION
 from tests.peers.keystone import Keystone
-from tests.peers.mariadb import MariaDB
+from tests.peers.mariadb import MariaDB, mariadb_version
 from tests.peers.memcached import Memcached
 from tests.peers.nginx import ProxyNginx
 from tests.peers.ports import free_port
 from tests.peers.server import Server, ServerFailed
+from tests.peers.templates import copy, ensure_template, sources
 
 LIMIT_DEFAULT = 1_000_000
 
@@ -92,7 +94,7 @@ class GlanceOptions:
     limits: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(LIMITS, LIMIT_DEFAULT))
     """Registered with Keystone where `unified_limits` count, which `full` includes."""
     unified_limits: bool = False
-    processes: int = 2
+    processes: int = 1
     threads: int = 8
     settings: str = ""
     """More of glance-api.conf, whose values win over the usual ones."""
@@ -133,6 +135,7 @@ class Glance(Server):
     def start(self) -> None:
         with self._lock:
             if self._database_url is None and not self.database.is_running:
+                self.database.copied_from = ensure_glance(metadefs=self.options.metadefs) / "data"
                 self.database.start()
             super().start()
             if not self.front.is_running:
@@ -159,9 +162,8 @@ class Glance(Server):
             (self.directory / name).write_text(content)
         made = self.directory / "made"
         if not made.exists():
-            self._manage("db_sync")
-            if self.options.metadefs:
-                self._manage("db_load_metadefs", str(self._home / "etc" / "glance" / "metadefs"))
+            if self._database_url is not None:
+                make_tables(self._config, self.log_path, metadefs=self.options.metadefs)
             made.touch()
 
     def _settings(self) -> str:
@@ -182,13 +184,6 @@ class Glance(Server):
             etc=self._home / "etc" / "glance",
             python=self._home / "bin" / "python",  # or else uWSGI would be asked to run modules
         )
-
-    def _manage(self, *arguments: str) -> None:
-        command: list[str | Path] = [self._home / "bin" / "glance-manage", "--config-file", self._config, *arguments]
-        with self.log_path.open("ab") as log:
-            done = subprocess.run(command, stdout=log, stderr=log, check=False, timeout=120)
-        if done.returncode != 0:
-            raise ServerFailed(self.name, f"could not make its tables ({arguments[0]})", self.log_path)
 
     def _command(self) -> Sequence[str | Path]:
         return [
@@ -224,3 +219,34 @@ class Glance(Server):
             return False
         finally:
             connection.close()
+
+
+def make_tables(config: Path, log_path: Path, *, metadefs: bool) -> None:
+    """As an operator does. Raises ServerFailed."""
+    home = ensure_environment("glance")
+    steps: list[list[str | Path]] = [["db_sync"]]
+    if metadefs:
+        steps.append(["db_load_metadefs", home / "etc" / "glance" / "metadefs"])
+    for step in steps:
+        command: list[str | Path] = [home / "bin" / "glance-manage", "--config-file", config, *step]
+        with log_path.open("ab") as log:
+            done = subprocess.run(command, stdout=log, stderr=log, check=False, timeout=120)
+        if done.returncode != 0:
+            raise ServerFailed("glance", f"could not make its tables ({step[0]})", log_path)
+
+
+def ensure_glance(*, metadefs: bool) -> Path:
+    """A MariaDB's data with the tables of `glance`, in its `data`."""
+
+    def make(home: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="glint-glance-") as name:
+            folder = Path(name)
+            with MariaDB(folder / "db", database="glance", charset="utf8mb3") as database:
+                config = folder / "glance.conf"
+                config.write_text(f"[database]\nconnection = {database.url}\n")
+                make_tables(config, folder / "log", metadefs=metadefs)
+                database.stop_in_order()
+                copy(database.directory / "data", home / "data")
+
+    made_of = ensure_environment("glance").name.encode() + mariadb_version() + sources(__file__)
+    return ensure_template("glance-metadefs" if metadefs else "glance-data", made_of, make)

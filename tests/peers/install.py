@@ -1,7 +1,8 @@
 """Makes what the peers need: `python -m tests.peers.install [NAME...]`, all of it if no name is given.
 
 A name is that of an environment (a lock file in `requirements/`) or of a program from a Debian package. Without names,
-Ceph's bindings are linked into the environment that this runs in, and a Ceph is made for the tests to copy.
+Ceph's bindings are linked into the environment that this runs in, and what servers begin with is made for the tests to
+copy: a Ceph, a PostgreSQL, and a MariaDB with the tables of Keystone and of Glance.
 Safe to repeat, and to run several times at once.
 """
 
@@ -14,6 +15,9 @@ from tests.peers.ceph_bindings import link_bindings
 from tests.peers.ceph_template import ensure_template
 from tests.peers.debian import PACKAGES, PackagesMissing, ensure_packages
 from tests.peers.environments import NAMES, InstallFailed, ensure_environment
+from tests.peers.glance import ensure_glance
+from tests.peers.keystone import ensure_keystone
+from tests.peers.postgresql import ensure_postgresql
 
 
 def main() -> int:
@@ -30,6 +34,9 @@ def main() -> int:
         if names == [*PACKAGES, *NAMES]:
             link_bindings()
             ensure_template("memstore")
+            ensure_postgresql()
+            ensure_keystone()
+            ensure_glance(metadefs=False)
     except (InstallFailed, PackagesMissing) as error:
         print(error, file=sys.stderr)
         return 1

@@ -2,14 +2,16 @@
 
 import base64
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.peers.environments import ensure_environment
 from tests.peers.identity_api import PASSWORD, REGION, USERS, IdentityApi, IdentityFailed
-from tests.peers.mariadb import MariaDB
+from tests.peers.mariadb import MariaDB, mariadb_version
 from tests.peers.ports import free_port
 from tests.peers.server import Server
+from tests.peers.templates import copy, ensure_template, sources
 
 # Hashing passwords cheaply changes nothing but the time that a token takes.
 CONFIG = """\
@@ -49,15 +51,32 @@ class Keystone(Server):
         self._token_expiration_s = token_expiration_s
         self._access_log = directory / "access.log"
         self._seeded = directory / "seeded"
+        self._is_template = False
 
     def start(self) -> None:
         with self._lock:
+            if not self._seeded.exists() and not self._is_template:
+                self.database.copied_from = ensure_keystone() / "data"
             if not self.database.is_running:
                 self.database.start()
+            if self.database.copied_from is not None and not self._seeded.exists():
+                self.database.query(f"update endpoint set url = '{self.url}'")  # there is none but its own
+                self._seeded.touch()
             super().start()
             if not self._seeded.exists():
                 self.api.seed()
                 self._seeded.touch()
+
+    @classmethod
+    def make_template(cls, home: Path) -> None:
+        """All that a start makes, in `data`; but for the keys, which each makes for itself."""
+        with tempfile.TemporaryDirectory(prefix="glint-keystone-") as folder:
+            keystone = cls(Path(folder))
+            keystone._is_template = True
+            with keystone:
+                keystone.stop()
+                keystone.database.stop_in_order()
+                copy(keystone.database.directory / "data", home / "data")
 
     def close(self) -> None:
         with self._lock:
@@ -150,3 +169,11 @@ class Keystone(Server):
             return bool(self.api.call("GET", "/")[1]["version"])
         except IdentityFailed:
             return False
+
+
+def ensure_keystone() -> Path:
+    """A database with the tables, and all that is in `USERS`."""
+    beside = Path(__file__)
+    made_by = sources(__file__, *(str(beside.with_name(f"{name}.py")) for name in ("keystone_process", "identity_api")))
+    made_of = ensure_environment("keystone").name.encode() + mariadb_version() + made_by
+    return ensure_template("keystone-data", made_of, Keystone.make_template)

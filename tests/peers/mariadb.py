@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.peers.debian import program
 from tests.peers.server import Server
+from tests.peers.templates import copy, ensure_template, sources
 
 SOCKET_PATH_MAX_BYTES = 107  # sun_path, less its final zero; unix(7)
 
@@ -18,6 +19,7 @@ class MariaDB(Server):
     def __init__(self, directory: Path, *, database: str, charset: str = "utf8mb4") -> None:
         super().__init__("mariadb", directory)
         self.database, self._charset = database, charset
+        self.copied_from: Path | None = None  # a directory of data to begin with, of a server that was ended in order
         self.socket_path = directory / "sock"
         if len(bytes(self.socket_path)) > SOCKET_PATH_MAX_BYTES:
             raise ValueError(f"{self.socket_path} is too long for a socket, the limit is {SOCKET_PATH_MAX_BYTES} bytes")
@@ -38,30 +40,16 @@ class MariaDB(Server):
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
         return [line.split("\t") for line in done.stdout.splitlines()]
 
-    @property
-    def _options(self) -> list[str]:
-        data = self.directory / "data"
-        return [
-            "--no-defaults",
-            f"--user={getpass.getuser()}",
-            f"--datadir={data}",
-            f"--tmpdir={self.directory}",
-            "--innodb-flush-method=nosync",
-        ]
+    def stop_in_order(self) -> None:
+        """So that its data can be begun with by another."""
+        self.query("set global innodb_fast_shutdown = 0")
+        self.stop()
 
     def _prepare(self) -> None:
         made = self.directory / "made"
         if made.exists():
             return
-        program("mariadbd")  # installs the package, of which the next command is a part
-        with self.log_path.open("ab") as log:
-            subprocess.run(
-                ["mariadb-install-db", *self._options, "--auth-root-authentication-method=normal", "--skip-test-db"],
-                stdout=log,
-                stderr=log,
-                check=True,
-                timeout=60,
-            )
+        copy(self.copied_from or ensure_mariadb() / "data", self.directory / "data")
         statement = f"create database if not exists `{self.database}` character set {self._charset};\n"
         (self.directory / "init.sql").write_text(statement)
         made.touch()
@@ -69,7 +57,7 @@ class MariaDB(Server):
     def _command(self) -> Sequence[str | Path]:
         return [
             program("mariadbd"),
-            *self._options,
+            *_options(self.directory),
             f"--socket={self.socket_path}",
             f"--pid-file={self.directory / 'pid'}",
             f"--init-file={self.directory / 'init.sql'}",
@@ -87,3 +75,31 @@ class MariaDB(Server):
             connection.settimeout(5)
             connection.connect(str(self.socket_path))
             return b"MariaDB" in connection.recv(256)
+
+
+def ensure_mariadb() -> Path:
+    """What `mariadb-install-db` makes, in its `data`."""
+    return ensure_template("mariadb", mariadb_version() + sources(__file__), _install)
+
+
+def mariadb_version() -> bytes:
+    return subprocess.run([program("mariadbd"), "--version"], check=True, capture_output=True, timeout=30).stdout
+
+
+def _install(home: Path) -> None:
+    options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+    with (home / "log").open("ab") as log:
+        subprocess.run(
+            ["mariadb-install-db", *_options(home), *options], stdout=log, stderr=log, check=True, timeout=60
+        )
+
+
+def _options(directory: Path) -> list[str]:
+    return [
+        "--no-defaults",
+        f"--user={getpass.getuser()}",
+        f"--datadir={directory / 'data'}",
+        f"--tmpdir={directory}",
+        "--innodb-flush-method=nosync",
+        "--innodb-log-file-size=16M",  # it is written whole when it is made, and copied
+    ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.peers.debian import program
 from tests.peers.ports import free_port
 from tests.peers.server import Server
+from tests.peers.templates import copy, ensure_template, sources
 
 _STARTUP = struct.pack("!I", 0x0003_0000) + b"user\0glance\0database\0glance\0\0"  # protocol 3.0
 _READY = b"Z\0\0\0\x05I"
@@ -68,22 +69,12 @@ class PostgreSQL(Server):
     def _prepare(self) -> None:
         if self._home is not None:
             return
-        initdb = program("postgres").with_name("initdb")
         if os.geteuid() == 0:
-            self._home = Path(tempfile.mkdtemp(prefix="glint-postgresql-"))
-            shutil.chown(self._home, "postgres", "postgres")
+            self._home = _folder_of_postgres()
         else:
             self._home = self.directory / "home"
             self._home.mkdir()
-        options = ["-U", "glance", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
-        make: list[str | Path] = [initdb, "-D", self._home / "data", *options]
-        self._once(make)
-        single: list[str | Path] = [program("postgres"), "--single", "-D", self._home / "data", "postgres"]
-        self._once(single, b"CREATE DATABASE glance\n")
-
-    def _once(self, command: Sequence[str | Path], stdin: bytes = b"") -> None:
-        with self.log_path.open("ab") as log:
-            subprocess.run([*_as_postgres(), *command], input=stdin, stdout=log, stderr=log, check=True, timeout=60)
+        copy(ensure_postgresql() / "data", self._home / "data")
 
     def _command(self) -> Sequence[str | Path]:
         assert self._home is not None
@@ -112,3 +103,31 @@ def _as_postgres() -> list[str]:
     if os.geteuid() != 0:
         return []
     return ["env", "--chdir=/", "setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+
+
+def _folder_of_postgres() -> Path:
+    """It refuses to run as root, and its user cannot go everywhere."""
+    folder = Path(tempfile.mkdtemp(prefix="glint-postgresql-"))
+    shutil.chown(folder, "postgres", "postgres")
+    return folder
+
+
+def ensure_postgresql() -> Path:
+    """What `initdb` makes, and the database `glance` in it, in its `data`."""
+    version = subprocess.run([program("postgres"), "--version"], check=True, capture_output=True, timeout=30).stdout
+    return ensure_template("postgresql", version + sources(__file__), _install)
+
+
+def _install(home: Path) -> None:
+    folder = _folder_of_postgres() if os.geteuid() == 0 else home
+    data, postgres = folder / "data", program("postgres")
+    options = ["-U", "glance", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+    _once([postgres.with_name("initdb"), "-D", data, *options])
+    _once([postgres, "--single", "-D", data, "postgres"], b"CREATE DATABASE glance\n")
+    if folder != home:
+        copy(data, home / "data")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _once(command: Sequence[str | Path], stdin: bytes = b"") -> None:
+    subprocess.run([*_as_postgres(), *command], input=stdin, capture_output=True, check=True, timeout=60)

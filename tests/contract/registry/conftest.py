@@ -7,7 +7,6 @@ import structlog
 
 from tests.contract.registry.places import PLACES, Place
 from tests.contract.registry.world import KINDS, Servers, World
-from tests.peers.glance_manage import GlanceManage
 from upstream.registry import Registry
 
 
@@ -42,9 +41,3 @@ def registry(world: World) -> Registry:
 def place(request: pytest.FixtureRequest, tmp_path: Path, servers: Servers) -> Place:
     """Makes empty databases of one kind, and gives their URLs."""
     return PLACES[request.param](tmp_path, servers)
-
-
-@pytest.fixture(scope="session")
-def glance_manage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlanceManage]:
-    with GlanceManage(tmp_path_factory.mktemp("glance-manage")) as command:
-        yield command
