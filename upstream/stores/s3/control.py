@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -10,6 +10,7 @@ from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
+from aiohttp.abc import AbstractResolver
 from botocore import exceptions as boto
 from botocore.loaders import create_loader
 
@@ -86,13 +87,14 @@ class Control:
             )
 
     async def abort(self, bucket: str, key: str, upload: str) -> None:
-        """One that is gone is no error."""
-        async with self._translated(self._config.first_byte_s):
-            try:
-                await self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
-            except boto.ClientError as error:
-                if error.response.get("Error", {}).get("Code") != "NoSuchUpload":
-                    raise
+        """One that is gone, or was completed, is no error."""
+        with suppress(DataNotFound):
+            async with self._translated(self._config.first_byte_s):
+                try:
+                    await self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+                except boto.ClientError as error:
+                    if error.response.get("Error", {}).get("Code") != "NoSuchUpload":
+                        raise
 
     async def uploads(self, bucket: str, key: str) -> list[str]:
         """Ids of the multipart uploads of this key that were neither completed nor aborted."""
@@ -142,7 +144,7 @@ def _loader() -> Any:
 
 
 @asynccontextmanager
-async def open_client(config: S3StoreConfig) -> AsyncIterator[Any]:
+async def open_client(config: S3StoreConfig, resolver: AbstractResolver | None = None) -> AsyncIterator[Any]:
     session = AioSession(session_vars=_OF_ITS_OWN)
     session.register_component("data_loader", _loader())
     options = AioConfig(
@@ -154,6 +156,7 @@ async def open_client(config: S3StoreConfig) -> AsyncIterator[Any]:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         proxies={},
+        connector_args={} if resolver is None else {"resolver": resolver},
         warm_up_loader_caches=True,  # in a thread: it reads files for 0.1 s
         user_agent="glint",
     )

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from upstream.errors import DataNotFound, Denied, Duplicate, Invalid, Unproved
 from upstream.stores.answers import Answer, Wanted
@@ -166,15 +167,15 @@ def _names(location: Location, bucket: str, key: str) -> bool:
     return (name.bucket, name.key) == (bucket, key)
 
 
-async def open_store(store_id: str, config: S3StoreConfig) -> S3Store:
-    """Nothing is asked of the store yet."""
+async def open_store(store_id: str, config: S3StoreConfig, resolver: AbstractResolver | None = None) -> S3Store:
+    """Nothing is asked of the store yet. `resolver`: None for the system's."""
     async with AsyncExitStack() as stack:
         pool = ThreadPoolExecutor(_DIGEST_THREADS, thread_name_prefix=f"store-{store_id}")
         stack.push_async_callback(asyncio.to_thread, pool.shutdown)
-        client = await stack.enter_async_context(open_client(config))
+        client = await stack.enter_async_context(open_client(config, resolver))
         tls = await asyncio.to_thread(client_context, config.ca_file, verify=config.verify_tls)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls),  # `Guarded` limits requests
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls, resolver=resolver),  # `Guarded` limits requests
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "glint"},

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from urllib.parse import quote
 
 import structlog
@@ -53,16 +54,22 @@ class Writing:
 
     async def undo(self) -> None:
         """Nothing of this write stays, as far as the store can be reached; `remove_leftover` is for the rest."""
-        try:
-            if self._upload is not None:
-                await self._abort(self._upload)
-            elif self._began_upload:  # and its name was never told
-                for upload in await again(lambda: self._control.uploads(self._bucket, self._key)):
-                    await self._abort(upload)
-            if self._may_be_whole and await self._found_bytes() is not None:
-                await again(lambda: self._control.delete(self._bucket, self._key))
-        except UpstreamError as error:
-            log.warning("store.leftover", store=self._id, image=self._key, error=type(error).__name__)
+        for step in (self._undo_upload, self._undo_object):
+            try:
+                await step()
+            except UpstreamError as error:
+                log.warning("store.leftover", store=self._id, image=self._key, error=type(error).__name__)
+
+    async def _undo_upload(self) -> None:
+        if self._upload is not None:
+            await self._abort(self._upload)
+        elif self._began_upload:  # and its name was never told
+            for upload in await again(lambda: self._control.uploads(self._bucket, self._key)):
+                await self._abort(upload)
+
+    async def _undo_object(self) -> None:
+        if self._may_be_whole and await self._found_bytes() is not None:
+            await again(lambda: self._control.delete(self._bucket, self._key))
 
     def _headers(self) -> Mapping[str, str]:
         return {"If-None-Match": "*", f"x-amz-meta-{WRITE_KEY}": self._name}
@@ -86,9 +93,16 @@ class Writing:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         etags = parts.etags()
+        await self._check_free()
         await self._whole(settled(self._control.complete(self._bucket, self._key, self._upload or "", etags)), intake)
         if not await self._is_there(intake.given_bytes):
             raise Unavailable(self._id, "it put other bytes together than were sent")
+
+    async def _check_free(self) -> None:
+        """Not every store heeds a condition when it puts parts together. Raises Duplicate."""
+        with suppress(DataNotFound):
+            await again(lambda: self._control.head(self._bucket, self._key))
+            raise Duplicate(f"{self._id} already has data for this image")
 
     async def _begin(self) -> None:
         self._began_upload = True
