@@ -47,6 +47,7 @@ def test_keystone_swift_lies_in_the_catalogue_and_takes_its_tokens(keystone_swif
             )
 
 
+@pytest.mark.long
 def test_only_the_object_server_can_be_frozen_or_die(tmp_path: Path) -> None:
     """And what a Swift was told of limits and times holds."""
     options = SwiftOptions(max_file_size=10, token_life_s=3600, node_timeout_s=0.5)

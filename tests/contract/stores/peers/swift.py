@@ -16,6 +16,8 @@ from upstream.stores import SwiftStoreConfig
 from upstream.stores.swift.store import SwiftStore, open_store
 from upstream.types import Location
 
+_SIZES = {"large_object_size": "2 MiB", "large_object_chunk_size": "4 MiB"}
+
 
 class SwiftPeer:
     def __init__(self, store: SwiftStore, swift: Swift, config: SwiftStoreConfig) -> None:
@@ -65,14 +67,13 @@ async def opened(swift: Swift, **keys: Any) -> AsyncIterator[SwiftPeer]:
 
 @asynccontextmanager
 async def swift_peer(request: pytest.FixtureRequest, _: Path) -> AsyncIterator[SwiftPeer]:
-    """Large objects in one segment; rows that hold credentials."""
-    async with opened(request.getfixturevalue("swift"), credentials_in_locations=True) as peer:
+    """Large objects from 2 MiB on, in segments of 4 MiB; rows that hold credentials."""
+    async with opened(request.getfixturevalue("swift"), credentials_in_locations=True, **_SIZES) as peer:
         yield peer
 
 
 @asynccontextmanager
 async def keystone_swift_peer(request: pytest.FixtureRequest, _: Path) -> AsyncIterator[SwiftPeer]:
-    """Large objects from 2 MiB on, in segments of 4 MiB."""
-    sizes = {"large_object_size": "2 MiB", "large_object_chunk_size": "4 MiB"}
-    async with opened(request.getfixturevalue("keystone_swift"), **sizes) as peer:
+    """The same with Keystone's accounts; rows that name the reference."""
+    async with opened(request.getfixturevalue("keystone_swift"), **_SIZES) as peer:
         yield peer
