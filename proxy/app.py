@@ -17,6 +17,7 @@ from upstream.types import Context
 
 TABLE = web.AppKey("table", RouteTable)
 _ALL = web.AppKey("all services", Services)
+NO_BODY = "A body is not expected with this request."
 
 
 def build_app(services: Services) -> web.Application:
@@ -51,7 +52,7 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
     if route.mutates and call.context.read_only:
         raise Forbidden("Read-only access")
     if route.no_body and call.has_body:
-        raise BadRequest("A body is not expected with this request.")
+        raise BadRequest(NO_BODY)
     return await route.handler(call)
 
 

@@ -50,6 +50,14 @@ class DeliveryCall(ABC):
     def image_id(self) -> str:
         return self.parameters["image_id"]
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes, as Glance decides it: by its length, or by an encoding on a method that has one."""
+        encoding = self.request.headers.get(hdrs.TRANSFER_ENCODING, "").lower()
+        if encoding in _ENCODINGS and self.request.method in _METHODS_WITH_BODY:
+            return True
+        return bool(self.request.content_length)
+
     async def accept_body(self) -> None:
         """Tell a client that waits for it that its body is wanted. Checks that need no body come before this."""
         expects = self.request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
@@ -90,14 +98,6 @@ class Call(DeliveryCall):
     def origin(self) -> str:
         """The scheme and host by which the client reached us."""
         return self.entrance.origin
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body comes, as Glance decides it: by its length, or by an encoding on a method that has one."""
-        encoding = self.request.headers.get(hdrs.TRANSFER_ENCODING, "").lower()
-        if encoding in _ENCODINGS and self.request.method in _METHODS_WITH_BODY:
-            return True
-        return bool(self.request.content_length)
 
     def query(self) -> list[tuple[str, str]]:
         """The query string, decoded. Raises BadRequest if it is not UTF-8 or has what no database can look for."""

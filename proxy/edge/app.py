@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from aiohttp import hdrs, web
 
 from proxy.api.negotiation import api_path
-from proxy.app import expect_later
+from proxy.app import NO_BODY, expect_later
 from proxy.edge.call import EdgeCall
 from proxy.edge.forwarding import RELAYED
 from proxy.edge.headers import REQUEST_ID
 from proxy.edge.routes import EdgeTable
 from proxy.edge.services import EdgeServices
+from proxy.errors import BadRequest
 from proxy.middleware.errors import errors
 from proxy.middleware.observe import observe
 from proxy.middleware.request_id import request_id
@@ -40,7 +41,7 @@ def build_edge_app(services: EdgeServices) -> web.Application:
 
 
 async def _dispatch(request: web.Request) -> web.StreamResponse:
-    """Raises BadRequest for a path that is not UTF-8, and for a host that is none: links would name it."""
+    """Raises BadRequest for a path that is not UTF-8, for a host that is none: links would name it; and for a body."""
     state, parts = request[STATE], request.app[_PARTS]
     believes = parts.services.config.server.enable_proxy_headers_parsing
     state.entrance = entrance_of(request, believes=believes)
@@ -55,6 +56,8 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
         entrance=state.entrance,
         request_id=state.request_id,
     )
+    if found.no_body and call.has_body:
+        raise BadRequest(NO_BODY)
     response = await found.handler(call)
     if not response.prepared:
         await response.prepare(request)  # now, and not when the request has been logged and counted

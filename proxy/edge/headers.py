@@ -89,7 +89,8 @@ def led_back(location: str, entrance: Entrance, glance_url: str) -> str:
         return entrance.url + location.removeprefix(glance_url)
     parts = urlsplit(location)
     if parts.netloc == entrance.host and parts.scheme in {"http", "https"}:
-        return parts._replace(scheme=entrance.scheme).geturl()  # Glance does not know who speaks TLS before it
+        # Glance does not know who speaks TLS before it. What follows stays as it is: put together anew it may differ.
+        return entrance.scheme + location[len(parts.scheme) :]
     return location
 
 

@@ -52,11 +52,12 @@ OF_THE_CACHE: Mapping[tuple[str, str], EdgeHandler] = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`route` names the request in metrics; None for a path that we do not know."""
+    """`route` names the request in metrics; None for a path that we do not know. `no_body`: it must not have one."""
 
     handler: EdgeHandler
     route: Route | None
     parameters: Mapping[str, str]
+    no_body: bool = False
 
 
 class EdgeTable:
@@ -71,4 +72,8 @@ class EdgeTable:
             route, parameters = self._table.find(method, path)
         except (MethodNotAllowed, MethodUnknown, NoSuchResource):
             return Found(forwarding.forward, None, {})
-        return Found(self._own.get((route.method, route.path), forwarding.forward), route, parameters)
+        key = (route.method, route.path)
+        handler = self._own.get(key)
+        if handler is None:
+            return Found(forwarding.forward, route, parameters)
+        return Found(handler, route, parameters, no_body=route.no_body and key in OF_THE_CACHE)

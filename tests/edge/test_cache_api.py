@@ -33,6 +33,13 @@ async def test_where_glance_cannot_say_who_may_nobody_may(edge: Edge, fake: Fake
     assert (status, "has no /v2/cache" in text) == (403, True)
 
 
+async def test_a_body_where_none_is_expected_is_refused(edge: Edge) -> None:
+    for method, path in (("GET", "/v2/cache"), ("POST", "/v2/cache/prune"), ("DELETE", "/v2/queued_images")):
+        headers = {"X-Auth-Token": ADMIN}
+        async with edge.session.request(method, f"{edge.url}{path}", headers=headers, data=b"{}") as answer:
+            assert (answer.status, "A body is not expected" in await answer.text()) == (400, True)
+
+
 async def test_a_site_may_leave_these_paths_to_glance(serve: Serve, fake: FakeGlance) -> None:
     async with serve(api={"cache_api": False}) as edge:
         assert await call(edge, "GET", "/v2/cache", ADMIN) == (404, "Caching via API is not supported at this site.")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.content import MIB, Noise
 from tests.glint import Answer, Glint
+from tests.parity.cases import GROUPS
 from tests.parity.comparison import Expected, load_differences, load_recorded
 from tests.parity.keystone import tokens_from
 from tests.parity.model import Case
@@ -128,14 +129,19 @@ def test_prewarm_brings_an_image_in_with_the_operators_token(cloud: Cloud) -> No
 
 def test_answers_are_those_of_the_glance_behind(cloud: Cloud) -> None:
     """One in forty of the cases that Glint answers as Glance does; all of them in the long form."""
-    found = reports(cloud, cases_of("default")[::40])
+    found = reports(cloud, of_glance()[::40])
     assert not found, "\n\n".join(found)
 
 
 @pytest.mark.long
 def test_all_answers_are_those_of_the_glance_behind(cloud: Cloud) -> None:
-    found = reports(cloud, cases_of("default"))
+    found = reports(cloud, of_glance())
     assert not found, "\n\n".join(found)
+
+
+def of_glance() -> Sequence[Case]:
+    """But for those of the cache, which is Glint's: there Glance is asked first whether the caller may manage one."""
+    return [case for case in cases_of("default") if case not in GROUPS["cache"]]
 
 
 def reports(cloud: Cloud, cases: Sequence[Case]) -> list[str]:
@@ -146,9 +152,10 @@ def reports(cloud: Cloud, cases: Sequence[Case]) -> list[str]:
         session.learn_projects()
         found: list[str] = []
         for case in cases:
-            of_glance = Expected(case=case.name, recorded=recorded[case.name], differences=())
-            answers = session.run(case, of_glance.is_met)
-            if of_glance.reports(answers):
-                of_glint = Expected(case=case.name, recorded=recorded[case.name], differences=differences)
-                found += of_glint.reports(answers)
+            theirs = Expected(case=case.name, recorded=recorded[case.name])
+            ours = Expected(case=case.name, recorded=recorded[case.name], differences=differences)
+            # What Glint answers itself is as from any Glint, and may be one step among others that Glance answers.
+            for number, answer in enumerate(session.run(case, theirs.is_met), start=1):
+                if not theirs.is_met(number, answer) and (report := ours.report(number, answer)):
+                    found.append(report)
         return found

@@ -78,6 +78,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     [
         ("http://glance:9292/v2/images/1", "https://glint.example.org/v2/images/1"),
         ("http://glint.example.org/v2/images/1?a=b", "https://glint.example.org/v2/images/1?a=b"),
+        ("http://glint.example.org/v2/x?#%", "https://glint.example.org/v2/x?#%"),
         ("/v2/images/1", "/v2/images/1"),
         ("http://glance:92921/v2", "http://glance:92921/v2"),
         ("https://elsewhere/x", "https://elsewhere/x"),
