@@ -18,7 +18,15 @@ from proxy.import_plugins import ProgramMissing, check_programs
 from proxy.policy import Policy, PolicyFileBroken
 from proxy.property_protections import ProtectionFileBroken
 from upstream.registry import RegistryMisconfigured, open_registry
-from upstream.stores import FileStoreConfig, HttpStoreConfig, S3StoreConfig, SwiftStoreConfig
+from upstream.stores import (
+    FileStoreConfig,
+    HttpStoreConfig,
+    RbdStoreConfig,
+    S3StoreConfig,
+    StoresConfig,
+    SwiftStoreConfig,
+)
+from upstream.stores.rbd import BindingsMissing, load_bindings
 
 _USER_INFO = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 _MASK = "***"
@@ -34,6 +42,7 @@ def check(config: Config) -> list[str]:
         check_programs(config.api.import_plugins)
     except ProgramMissing as error:
         problems.append(str(error))
+    problems += _problems_of_stores(config.stores)
     if config.registry.kind == "glance":
         return problems  # whether it is there is seen when it is asked
     try:
@@ -41,6 +50,15 @@ def check(config: Config) -> list[str]:
     except RegistryMisconfigured as error:
         problems.append(str(error))
     return problems
+
+
+def _problems_of_stores(config: StoresConfig) -> list[str]:
+    if any(isinstance(backend, RbdStoreConfig) for backend in config.backends.values()):
+        try:
+            load_bindings()
+        except BindingsMissing as error:
+            return [str(error)]
+    return []
 
 
 def _problems_of_files(config: ApiConfig) -> list[str]:
@@ -117,6 +135,8 @@ def _files(config: Config) -> list[tuple[str, Path]]:
     for store, backend in config.stores.backends.items():
         if isinstance(backend, HttpStoreConfig | S3StoreConfig | SwiftStoreConfig):
             named[f"stores.backends.{store}.ca_file"] = backend.ca_file
+        if isinstance(backend, RbdStoreConfig):
+            named[f"stores.backends.{store}.ceph_conf"] = backend.ceph_conf
         elif isinstance(backend, FileStoreConfig):
             named[f"stores.backends.{store}.metadata_file"] = backend.metadata_file
     return [(key, file) for key, file in named.items() if file is not None]

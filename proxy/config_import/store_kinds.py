@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.config_import import s3_rows, swift_rows
+from proxy.config_import import rbd_rows, s3_rows, swift_rows
 from proxy.config_import.masking import masked
 from proxy.config_import.options import BOOLEAN, INTEGER, MANY, PAIRS, BadValue, Given, Option
 from proxy.config_import.outcomes import Dropped, Failing, Mapped, Octal, Outcome
@@ -170,7 +170,13 @@ KINDS = (
         decide=s3_rows.decide,
         needs_options=True,
     ),
-    StoreKind(name="rbd", schemes=("rbd",), prefixes=("rbd_", "rados_")),
+    StoreKind(
+        name="rbd",
+        schemes=("rbd",),
+        prefixes=("rbd_", "rados_"),
+        options=rbd_rows.OPTIONS,
+        decide=rbd_rows.decide,
+    ),
     StoreKind(name="cinder", schemes=("cinder",), prefixes=("cinder_", "rootwrap_config", "os_region_name")),
     StoreKind(name="vmware", schemes=("vmware", "vsphere", "vmware_datastore"), prefixes=("vmware_",)),
     StoreKind(name="sheepdog", schemes=("sheepdog",), prefixes=("sheepdog_",)),

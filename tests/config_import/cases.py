@@ -237,7 +237,7 @@ API: tuple[Case, ...] = (
 
 STORES: tuple[Case, ...] = (
     ("DEFAULT", "enabled_backends", "a:file", {"stores.backends.a.kind": "file"}),
-    ("DEFAULT", "enabled_backends", "ceph:rbd", "cannot read stores of kind rbd"),
+    ("DEFAULT", "enabled_backends", "san:cinder", "cannot read stores of kind cinder"),
     ("DEFAULT", "enabled_backends", "", "there are none in it"),
     ("glance_store", "default_backend", "a", "does not look at it"),
     ("glance_store", "stores", "file", {f"{_FILE}.kind": "file"}),
@@ -247,7 +247,7 @@ STORES: tuple[Case, ...] = (
     ("glance_store", "default_store", "file", {"stores.default": "file"}),
     ("DEFAULT", "default_store", "filesystem", {"stores.default": "file"}),
     ("glance_store", "default_store_scheme", "file", {"stores.default": "file"}),
-    ("glance_store", "default_store", "rbd", "cannot read stores of kind rbd"),
+    ("glance_store", "default_store", "cinder", "cannot read stores of kind cinder"),
     ("glance_store", "default_store", "http", {"stores.default": None}),
     ("DEFAULT", "location_strategy", "location_order", "in the order of rows"),
     ("store_type_location_strategy", "store_type_preference", "http,file", "does not ask for it"),
@@ -316,7 +316,6 @@ STORES: tuple[Case, ...] = (
             ),
         )
     ),
-    ("DEFAULT", "rbd_store_pool", "images", "no rbd store is enabled"),
     *(
         (section, f"s3_store_{name}", "5", "no s3 store is enabled")
         for section in ("glance_store", "DEFAULT")
@@ -326,6 +325,19 @@ STORES: tuple[Case, ...] = (
             *("enable_data_integrity_protection", "request_checksum_calculation", "response_checksum_validation"),
         )
     ),
+    *(
+        (section, name, value, "no rbd store is enabled")
+        for section in ("glance_store", "DEFAULT")
+        for name, value in (
+            ("rbd_store_pool", "images"),
+            ("rbd_store_user", "glance"),
+            ("rbd_store_ceph_conf", "/etc/ceph/ceph.conf"),
+            ("rbd_store_chunk_size", "8"),
+            ("rbd_thin_provisioning", "true"),
+            ("rados_connect_timeout", "5"),
+        )
+    ),
+    ("DEFAULT", "cinder_volume_type", "fast", "no cinder store is enabled"),
 )
 
 REGISTRY: tuple[Case, ...] = (

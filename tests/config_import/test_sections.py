@@ -44,14 +44,18 @@ def test_named_back_ends_keep_their_names_folders_and_weights() -> None:
 
 def test_a_store_that_cannot_be_read_fails_the_import_and_the_others_remain() -> None:
     text = (
-        f"{KEYSTONE}{DATABASE}[DEFAULT]\nenabled_backends = a:file,ceph:rbd\n[glance_store]\ndefault_backend = ceph\n"
+        f"{KEYSTONE}{DATABASE}[DEFAULT]\nenabled_backends = a:file,san:cinder\n[glance_store]\ndefault_backend = san\n"
     )
-    outcome = imported(f"{text}[ceph]\nrbd_store_pool = images\n")
+    outcome = imported(f"{text}[san]\ncinder_volume_type = fast\n")
     assert outcome.values["stores.default"] is None
     assert outcome.values["stores.backends.a.kind"] == "file"
     (reason,) = outcome.failing
-    assert reason.startswith("store ceph: this version of Glint cannot read stores of kind rbd; its images would not ")
-    assert outcome.reasons("rbd_store_pool") == ["store ceph: this version of Glint cannot read stores of kind rbd"]
+    assert reason.startswith(
+        "store san: this version of Glint cannot read stores of kind cinder; its images would not "
+    )
+    assert outcome.reasons("cinder_volume_type") == [
+        "store san: this version of Glint cannot read stores of kind cinder"
+    ]
 
 
 S3 = """
@@ -116,8 +120,43 @@ def test_what_glance_would_not_start_an_s3_store_with_fails_the_import(line: str
     assert any(reason in failing for failing in outcome.failing)
 
 
+CEPH = f"{KEYSTONE}{DATABASE}[DEFAULT]\nenabled_backends = ceph:rbd\n[glance_store]\ndefault_backend = ceph\n[ceph]\n"
+
+
+def test_a_store_in_a_ceph_keeps_its_pool_its_user_and_its_time_outs() -> None:
+    outcome = imported(
+        f"{CEPH}rbd_store_pool = glance-images\nrbd_store_user = glance\nrbd_store_ceph_conf = /etc/ceph/east.conf\n"
+        "rbd_store_chunk_size = 6\nrbd_thin_provisioning = true\nrados_connect_timeout = 5\n"
+    )
+    assert outcome.failing == []
+    place = "stores.backends.ceph"
+    assert {key.removeprefix(f"{place}."): value for key, value in outcome.values.items() if key.startswith(place)} == {
+        "kind": "rbd",
+        "pool": "glance-images",
+        "user": "glance",
+        "ceph_conf": "/etc/ceph/east.conf",
+        "chunk_size": "4 MiB",  # the power of two that Glance takes
+        "thin_provisioning": True,
+        **dict.fromkeys(("connect_s", "mon_s", "osd_s"), 5),
+    }
+    assert outcome.values["stores.default"] == "ceph"
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("rbd_store_chunk_size = 64", "expected 1 to 32"),
+        ("rados_connect_timeout = 0", "waits for no Ceph without end"),
+        ("rados_connect_timeout = -1", "waits for no Ceph without end"),
+    ],
+)
+def test_what_a_store_in_a_ceph_cannot_take_over_is_told(option: str, reason: str) -> None:
+    (told,) = imported(f"{CEPH}{option}\n").reasons(option.partition(" ")[0])
+    assert reason in told
+
+
 def test_without_any_store_left_it_is_said_that_nothing_works() -> None:
-    outcome = imported("[glance_store]\nstores = rbd\ndefault_store = rbd\n")
+    outcome = imported("[glance_store]\nstores = cinder\ndefault_store = cinder\n")
     assert "no store is left: nothing could be downloaded" in outcome.failing
 
 

@@ -67,6 +67,10 @@ class Ceph(Server):
         """As the cluster's administrator."""
         return self._output([program("ceph"), "-c", self.config, "--connect-timeout", "20", *arguments])
 
+    def objects(self) -> list[str]:
+        """All names in the pool."""
+        return self._output([program("rados"), "-c", self.config, "--id", USER, "-p", POOL, "ls"]).split()
+
     def _output(self, command: list[str | Path]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_S)
         if done.returncode != 0:

@@ -23,6 +23,7 @@ PACKAGES = {
     "ceph-osd": "ceph-osd",
     "ceph": "ceph-common",
     "ceph-authtool": "ceph-common",
+    "rados": "ceph-common",
     "rbd": "ceph-common",
     "radosgw": "radosgw",
     "radosgw-admin": "radosgw",

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from proxy.config import Config, ConfigError, load, origins
-from upstream.stores import FileStoreConfig, HttpStoreConfig, S3StoreConfig, SwiftStoreConfig
+from upstream.stores import FileStoreConfig, HttpStoreConfig, RbdStoreConfig, S3StoreConfig, SwiftStoreConfig
 from upstream.stores.backend import BackendConfig
 from upstream.stores.guard.config import GuardConfig
 from upstream.stores.swift import Reference
@@ -65,7 +65,7 @@ def marked_backends() -> dict[str, Any]:
 
 def test_further_kinds_of_stores_are_there_with_every_key_of_their_own_and_its_default() -> None:
     common = set(BackendConfig.model_fields)
-    models: dict[str, type[BaseModel]] = {"s3": S3StoreConfig, "swift": SwiftStoreConfig}
+    models: dict[str, type[BaseModel]] = {"rbd": RbdStoreConfig, "s3": S3StoreConfig, "swift": SwiftStoreConfig}
     marked = marked_backends()
     assert {backend["kind"] for backend in marked.values()} == set(models)
     for backend in marked.values():

@@ -6,6 +6,7 @@ from upstream.stores.file import FileStoreConfig
 from upstream.stores.glance import GlanceFile
 from upstream.stores.http import HttpStoreConfig, parse_proxy
 from upstream.stores.locations import check_external, redacted
+from upstream.stores.rbd import RbdStoreConfig
 from upstream.stores.s3 import S3StoreConfig
 from upstream.stores.sources import LocationsSource
 from upstream.stores.staging import Staging, open_staging
@@ -20,6 +21,7 @@ __all__ = [
     "HttpStoreConfig",
     "ImportFilterConfig",
     "LocationsSource",
+    "RbdStoreConfig",
     "S3StoreConfig",
     "Staging",
     "Store",

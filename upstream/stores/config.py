@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints, field_validator, model
 
 from upstream.stores.file.config import FileStoreConfig
 from upstream.stores.http.config import HttpStoreConfig
+from upstream.stores.rbd.config import RbdStoreConfig
 from upstream.stores.s3.config import S3StoreConfig
 from upstream.stores.swift.config import SwiftStoreConfig
 
@@ -16,7 +17,7 @@ StoreId = Annotated[str, StringConstraints(pattern=r"^[^\s,/]{1,255}$")]
 
 
 AnyBackendConfig = Annotated[
-    FileStoreConfig | HttpStoreConfig | S3StoreConfig | SwiftStoreConfig, Field(discriminator="kind")
+    FileStoreConfig | HttpStoreConfig | RbdStoreConfig | S3StoreConfig | SwiftStoreConfig, Field(discriminator="kind")
 ]
 
 

@@ -10,6 +10,7 @@ _OpenStore = Callable[[str, Any], Awaitable[Store]]
 _MODULES: Mapping[str, str] = {
     "file": "upstream.stores.file.store",
     "http": "upstream.stores.http.store",
+    "rbd": "upstream.stores.rbd.store",
     "swift": "upstream.stores.swift.store",
     "s3": "upstream.stores.s3.store",
 }

@@ -11,6 +11,7 @@ import pytest
 
 from tests.contract.stores.peers.files import file_peer, folders_peer
 from tests.contract.stores.peers.peer import Peer, WritablePeer, WritableStore, arriving, read_whole
+from tests.contract.stores.peers.rbd import rbd_peer
 from tests.contract.stores.peers.s3 import S3Peer, rgw_peer, s3_peer
 from tests.contract.stores.peers.swift import SwiftPeer, keystone_swift_peer, swift_peer
 from tests.contract.stores.peers.web import HttpPeer, http_peer
@@ -21,6 +22,7 @@ OpenWritable = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManag
 WRITABLE: dict[str, OpenWritable] = {
     "file": file_peer,
     "folders": folders_peer,
+    "rbd": rbd_peer,
     "s3": s3_peer,
     "rgw": rgw_peer,
     "swift": swift_peer,
