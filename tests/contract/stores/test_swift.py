@@ -213,6 +213,19 @@ async def test_a_static_large_object_goes_with_its_segments(peer: SwiftPeer) -> 
     assert await peer.all_names() == []
 
 
+async def test_a_deletion_that_failed_half_way_can_be_repeated(swift: Swift) -> None:
+    with Relay(swift.port) as relay:
+        async with opened(swift, **login(relay, swift), **SMALL) as peer:
+            location = await peer.put(IMAGE_ID, Noise(3 * MIB))
+            relay.on("DELETE", f"{IMAGE_ID}-00002$", Fault(status=503), times=3)
+
+            with pytest.raises(Unavailable):
+                await peer.store.delete(location)
+            assert await peer.all_names() == [IMAGE_ID, f"{IMAGE_ID}-00002"]
+            await peer.store.delete(location)
+            assert await peer.all_names() == []
+
+
 async def test_a_manifest_that_means_everything_takes_nothing_along(peer: SwiftPeer) -> None:
     await put(peer, "somebody-elses", b"data")
     await put(peer, IMAGE_ID, b"", X_Object_Manifest=f"{peer.config.container}/s")

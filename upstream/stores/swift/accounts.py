@@ -15,7 +15,7 @@ from upstream.http import translated
 from upstream.identity.context import expires_at_s, is_token
 from upstream.identity.keystone import versioned
 from upstream.stores.swift.config import Reference, SwiftStoreConfig
-from upstream.stores.swift.login import login_body, login_headers, storage_url
+from upstream.stores.swift.login import login_body, login_headers, storage_url, use_s
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class Account:
         if not is_token(token) or not url:
             raise Unavailable(self._id, "its login gave no usable token or no storage URL")
         log.info("store.token_renewed", store=self._id, life_s=round(life_s))
-        return Grant(token, url, began_s + max(life_s - self._config.renew_before_s, life_s / 2))
+        return Grant(token, url, began_s + use_s(life_s, self._config.renew_before_s))
 
     async def _by_tempauth(self) -> tuple[str, str, float]:
         headers, _ = await self._ask("GET", self._reference.auth_address, login_headers(self._reference), None)

@@ -42,6 +42,11 @@ def storage_url(document: Mapping[str, Any], config: SwiftStoreConfig) -> str | 
     return None
 
 
+def use_s(life_s: float, renew_before_s: float) -> float:
+    """How long a token is used that lives so long: of a short life half, or one would be asked for each time."""
+    return max(life_s - renew_before_s, life_s / 2)
+
+
 def _domain(by_id: str | None, by_name: str | None) -> dict[str, str]:
     if by_id is not None:
         return {"id": by_id}
