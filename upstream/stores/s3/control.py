@@ -1,11 +1,13 @@
 """All of S3 that is not bulk, by aiobotocore: buckets, heads, deletions and the bookkeeping of multipart uploads."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from aiobotocore.config import AioConfig
@@ -137,6 +139,15 @@ class Control:
             raise Unavailable(self._id, f"its answer cannot be used ({type(error).__name__})") from error
 
 
+def _authorities(config: S3StoreConfig) -> str | bool:
+    """Whose certificates count: by a file, as botocore takes the system's for a bundle of its own. Looks for files."""
+    if not config.verify_tls or config.ca_file is not None:
+        return str(config.ca_file) if config.verify_tls else False
+    found = ssl.get_default_verify_paths()
+    names = (found.cafile, f"{found.capath}/ca-certificates.crt")  # the second one is Debian's
+    return next((name for name in names if name is not None and Path(name).is_file()), True)
+
+
 @cache
 def _loader() -> Any:
     """Of what S3 looks like: read once for all stores of a process."""
@@ -160,7 +171,7 @@ async def open_client(config: S3StoreConfig, resolver: AbstractResolver | None =
         warm_up_loader_caches=True,  # in a thread: it reads files for 0.1 s
         user_agent="glint",
     )
-    verify: bool | str = str(config.ca_file) if config.ca_file and config.verify_tls else config.verify_tls
+    verify = await asyncio.to_thread(_authorities, config)
     async with session.create_client(
         "s3",
         endpoint_url=config.at.url,
