@@ -3,8 +3,6 @@
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 
@@ -46,8 +44,6 @@ class Circuits:
         return NotAsked(self._id, "it failed several times in a row", refusal.retry_after_s)
 
     def show(self, peer: str, before: State, after: State) -> None:
-        if before is after:
-            return
         if self._circuits.get(peer) is not None:
             self._numbers.show_circuit(peer, after)
         if after is State.OPEN and before is State.CLOSED:
@@ -70,8 +66,9 @@ class Line:
 
     def begin(self, *, insist: bool) -> None:
         """The store is asked now. Raises NotAsked."""
-        with self._shown():
-            answer = self._circuit.admit(time.monotonic(), insist=insist)
+        before = self._circuit.state
+        answer = self._circuit.admit(time.monotonic(), insist=insist)
+        self._show(before)
         if isinstance(answer, Refusal):
             raise self._circuits.refused(answer)
         self._admission = answer
@@ -79,8 +76,9 @@ class Line:
     def answered(self) -> None:
         """The store said something that makes sense. What fails after that is a failure of its own."""
         if self._admission is not None:
-            with self._shown():
-                self._circuit.succeeded(self._admission)
+            before = self._circuit.state
+            self._circuit.succeeded(self._admission)
+            self._show(before)
 
     def failed(self, error: Exception) -> None:
         """That an object is not there, or the caller may not, is an answer like another."""
@@ -90,17 +88,17 @@ class Line:
             self.answered()
             return
         asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
-        with self._shown():
-            self._circuit.failed(self._admission, time.monotonic(), self._place, asked_s)
+        before = self._circuit.state
+        self._circuit.failed(self._admission, time.monotonic(), self._place, asked_s)
+        self._show(before)
 
     def end(self) -> None:
         """The caller is gone, whatever he had of it."""
         if self._admission is not None:
-            with self._shown():
-                self._circuit.given_up(self._admission)
+            before = self._circuit.state
+            self._circuit.given_up(self._admission)
+            self._show(before)
 
-    @contextmanager
-    def _shown(self) -> Iterator[None]:
-        before = self._circuit.state
-        yield
-        self._circuits.show(self._peer, before, self._circuit.state)
+    def _show(self, before: State) -> None:
+        if (after := self._circuit.state) is not before:
+            self._circuits.show(self._peer, before, after)

@@ -1,6 +1,6 @@
 """What one store's guard counts. Series are looked up once: that costs more than counting."""
 
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from metrics import Instruments
 from upstream.stores.guard.circuit import State
@@ -13,6 +13,7 @@ class Numbers:
     def __init__(self, store_id: str, instruments: Instruments) -> None:
         self._id, self._instruments = store_id, instruments
         self._seconds: dict[tuple[str, str], Histogram] = {}
+        self._requests: dict[tuple[str, str], Counter] = {}
         self._in_flight = self._by_purpose(instruments.store_in_flight)
         self._waiting = self._by_purpose(instruments.store_waiting)
         self._read_bytes = instruments.store_bytes.labels(store_id, "read")
@@ -34,7 +35,11 @@ class Numbers:
         series.observe(seconds)
 
     def ended(self, operation: str, result: str) -> None:
-        self._instruments.store_requests.labels(self._id, operation, result).inc()
+        series = self._requests.get((operation, result))
+        if series is None:
+            series = self._instruments.store_requests.labels(self._id, operation, result)
+            self._requests[operation, result] = series
+        series.inc()
 
     def timed_out(self, operation: str, phase: str) -> None:
         self._instruments.store_timeouts.labels(self._id, operation, phase).inc()
