@@ -29,12 +29,6 @@ class Order:
         self._images: dict[Purpose, OrderedDict[str, deque[Waiter]]] = {each: OrderedDict() for each in PURPOSES}
         self._passed: dict[Purpose, int] = dict.fromkeys(PURPOSES, 0)
 
-    def __len__(self) -> int:
-        return sum(len(line) for images in self._images.values() for line in images.values())
-
-    def __bool__(self) -> bool:
-        return any(self._images.values())
-
     def add(self, waiter: Waiter) -> None:
         self._images[waiter.purpose].setdefault(waiter.image, deque()).append(waiter)
 
