@@ -1,6 +1,7 @@
 """The guard around every store: limit, metrics, and no error that is not ours."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -205,3 +206,21 @@ async def test_what_a_store_cannot_do_is_not_supported(instruments: Instruments)
 
 async def _path(store: Guarded) -> Path:
     return await store.path(HERE)
+
+
+async def test_uploads_keep_to_the_bandwidth_for_writing(instruments: Instruments) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield bytes(1000)
+
+    config = GuardConfig.model_validate({"write_rate_max": 4000})
+    store = Guarded("web", Scripted(), instruments, config, requests_max=1, wait_s=1)
+    began_s = time.monotonic()
+
+    await store.write("id", pieces(), None)
+
+    labels = {"store": "web", "operation": "write"}
+    limited_s = instruments.registry.get_sample_value("glint_store_limited_seconds_total", labels)
+    assert instruments.registry.get_sample_value("glint_store_bytes_total", labels) == 3000
+    assert limited_s is not None
+    assert 0 < limited_s <= time.monotonic() - began_s
