@@ -146,9 +146,8 @@ def _memory() -> processes.Memory:
     return processes.memory(os.getpgrp())
 
 
-async def compared(bench: Bench, rounds: int) -> dict[str, float]:
+async def compared(bench: Bench, location: Location, rounds: int) -> dict[str, float]:
     """Both ways in turn; who comes first changes."""
-    location = await bench.put()
     fills: dict[str, list[Fill]] = {ONE: [], SEVERAL: []}
     for number in range(rounds):
         for way in (ONE, SEVERAL) if number % 2 else (SEVERAL, ONE):
@@ -164,8 +163,8 @@ async def compared(bench: Bench, rounds: int) -> dict[str, float]:
     return {name: round(value, 2) for name, value in found.items()}
 
 
-async def remembered(bench: Bench) -> dict[str, float]:
-    fill = await bench.fill(await bench.put(), SEVERAL)
+async def remembered(bench: Bench, location: Location) -> dict[str, float]:
+    fill = await bench.fill(location, SEVERAL)
     return {"mib_s": round(fill.mib_s, 1), "grown_mib": round(fill.grown_bytes / MIB, 1), "depth": fill.depth}
 
 
@@ -174,10 +173,12 @@ def run(folder: Path, kinds: Sequence[str], content: Noise, rounds: int, window_
         with ExitStack() as stack:
             port, keys = PEERS[kind](folder, stack)
             far = stack.enter_context(relayed(port, window_bytes))
+            stored = uvloop.run(Bench(folder, keys(port), content).put())
             for distance, reached in (("near", port), (f"{LATENCY_S * 1000:g} ms away", far)):
+                location = Location(url=stored.url.replace(f":{port}/", f":{reached}/"))
                 bench = Bench(folder, keys(reached), content)
                 told = {"store": kind, "distance": distance, "size_mib": content.size_bytes // MIB}
-                yield told | uvloop.run(compared(bench, rounds) if rounds else remembered(bench))
+                yield told | uvloop.run(compared(bench, location, rounds) if rounds else remembered(bench, location))
 
 
 def main() -> None:
