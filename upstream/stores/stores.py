@@ -271,7 +271,11 @@ async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIt
 
 
 def _reading(store: Guarded, backend: BackendConfig, instruments: Instruments) -> Read:
-    if not isinstance(backend, ParallelConfig) or backend.parallel_reads_max == 1:
+    """Half of a store's slots are left to others, who each want one."""
+    if not isinstance(backend, ParallelConfig):
         return store.read
-    budget = Budget(reads_max=backend.parallel_reads_max, bytes_max=backend.read_ahead_max)
+    reads_max = min(backend.parallel_reads_max, backend.requests_max // 2)
+    if reads_max <= 1:
+        return store.read
+    budget = Budget(reads_max=reads_max, bytes_max=backend.read_ahead_max)
     return Parallel(store.id, store.read, budget, instruments).read

@@ -284,7 +284,7 @@ async def test_memory_ahead_is_bounded_however_slow_the_reader_is() -> None:
             assert budget.held_bytes <= 6 * MIB
 
     assert got == 32 * MIB
-    assert 2 * MIB < held <= 8 * MIB  # what the budget has, and a chunk at hand for each request
+    assert 1.5 * MIB < held <= 8 * MIB  # what the budget has, and a chunk at hand for each request
 
 
 async def test_a_store_that_gives_more_than_the_part_is_not_believed() -> None:
@@ -311,7 +311,7 @@ async def test_a_store_that_gives_more_than_the_part_is_not_believed() -> None:
     with pytest.raises(WrongLength):
         await read(parallel, Witness(size_bytes=8 * MIB), 0, None, got)
     assert got == data[: len(got)]
-    assert len(got) <= MIB
+    assert len(got) <= 2 * MIB
 
 
 async def test_behind_a_part_that_will_not_come_nothing_more_is_asked_for() -> None:

@@ -104,11 +104,11 @@ def test_an_epoch_has_a_part_for_each_request_and_takes_a_while() -> None:
     meter = Meter(10.0)
     meter.arrived(8 * MIB)
     assert meter.epoch(10.1, 8 * MIB) is None  # too quick to mean much
-    assert meter.epoch(10.2, 16 * MIB) is None
+    assert meter.epoch(10.25, 16 * MIB) is None
     meter.waited(0.05)
-    seen = meter.epoch(10.2, 8 * MIB)
+    seen = meter.epoch(10.25, 8 * MIB)
     assert seen is not None
-    assert (round(seen.bytes_s / MIB), round(seen.starved, 3)) == (40, 0.25)
+    assert (round(seen.bytes_s / MIB), round(seen.starved, 3)) == (32, 0.2)
     assert meter.epoch(11.1, 1) is None  # anew
     assert meter.epoch(11.3, 8 * MIB) == Epoch(0.0, 0.0)  # a second is enough
 

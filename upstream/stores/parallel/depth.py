@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 _STARVED = 0.2  # who waits less of the time than this would gain little by more requests
 _SATED = 0.02
-_PAYS = 1.15  # a step up must bring so much more; it doubles the requests, and noise looks like a few per cent
+_PAYS = (
+    1.25  # a step up must bring so much more: it doubles the requests, and where they wait for nothing, less is noise
+)
 _AS_GOOD = 0.97  # a step down may cost so little
 _FIRST_PAUSE, _LONGEST_PAUSE = 8, 512  # epochs
-_EPOCH_S, _LONG_EPOCH_S = 0.15, 1.0
+_EPOCH_S, _LONG_EPOCH_S = 0.2, 1.0
 
 
 @dataclass(frozen=True, slots=True)

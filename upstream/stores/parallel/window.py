@@ -22,7 +22,8 @@ log = structlog.get_logger()
 
 _MIB = 1024 * 1024
 _ROOM_BYTES = _MIB  # of a part that nothing is read ahead of
-_STRETCH_PARTS = 16  # at most, in one request, where one at a time is best: each costs the store a little
+_FIRST_STRETCH = 4, 4  # one request alone has a quarter of the rest, and no more than four parts
+_STRETCH = 2, 16  # ... and so when it is known that one is best: each request costs the store a little
 _RETRIES_MAX = 2
 _PROGRESS_BYTES = _MIB
 
@@ -150,8 +151,10 @@ class Window:
     def _length(self) -> int:
         """Of the next part. A rest that would be too small for a request of its own goes with the last one."""
         rest, part_bytes = self._stop - self._asked, self._around.part_bytes
-        if self._climb.depth == 1 and self._climb.is_settled:
-            part_bytes = max(part_bytes, min(rest // 2, _STRETCH_PARTS * part_bytes))
+        if self._climb.depth == 1:
+            # Also to be compared with: short parts, one after another, are slower than one request is.
+            share, parts = _STRETCH if self._climb.is_settled else _FIRST_STRETCH
+            part_bytes = max(part_bytes, min(rest // share, parts * part_bytes))
         return rest if rest < part_bytes * 3 // 2 else part_bytes
 
     def _room_bytes(self, length: int) -> int:
