@@ -210,6 +210,16 @@ async def test_a_location_that_is_removed_under_delayed_deletion_goes_by_a_scrub
         assert list((tmp_path / "images").iterdir()) == []
 
 
+async def test_an_image_whose_data_are_only_staged_has_nothing_to_wait_for(tmp_path: Path) -> None:
+    async with two_stores(tmp_path, deletion={"delayed": True}) as client:
+        path = await client.create()
+        assert (await client.ask("PUT", f"{path}/stage", data=DATA, headers=OCTETS)).status == 204
+        assert (tmp_path / "staging" / path[-36:]).exists()
+        assert (await client.ask("DELETE", path)).status == 204
+        assert not (tmp_path / "staging" / path[-36:]).exists()
+        assert await rows_of(client, path) == ("deleted", [])
+
+
 async def test_a_deactivated_image_is_deleted_later_with_all_its_data(tmp_path: Path) -> None:
     async with two_stores(tmp_path, deletion={"delayed": True}) as client:
         path = await in_both(client, tmp_path)

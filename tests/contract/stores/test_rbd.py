@@ -6,14 +6,17 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.api.client import Client
 from tests.contract.stores.peers.peer import arriving, read_whole
 from tests.contract.stores.peers.rbd import RbdPeer, opened
 from tests.origin import MIB, Content, Fixed, Noise
 from tests.peers import Ceph
+from tests.served import config_for, serving
 from upstream.errors import Conflict, DataNotFound, Denied, Invalid, Unavailable
 from upstream.stores.rbd.store import open_store
 from upstream.types import Location
@@ -142,6 +145,35 @@ async def test_an_image_with_clones_stays_whole_when_it_is_to_be_deleted(peer: R
     await peer.rbd("rm", "images/disk-of-a-server")
     await peer.store.delete(location)
     assert await peer.names() == []
+
+
+async def test_an_image_whose_clone_a_server_has_for_a_disk_is_not_deleted_from_any_store(
+    peer: RbdPeer, tmp_path: Path
+) -> None:
+    """A whole Glint; the image lies in a file too. As Glance: 409, and it is active with all its data."""
+    ceph = {"kind": "rbd", "ceph_conf": peer.ceph.config, "user": peer.ceph.user, "weight": -1}
+    data = Noise(2 * CHUNK, seed=9).read()
+    async with serving(config_for(tmp_path, {"stores": {"backends": {"ceph": ceph}}})) as served:
+        client = Client(served)
+        path = await client.upload(data)
+        asked = {"method": {"name": "copy-image"}, "stores": ["ceph"]}
+        assert (await client.ask("POST", f"{path}/import", json=asked)).status == 202
+        async with asyncio.timeout(WAIT_S):
+            while "os_glance_import_task" in await client.show(path):  # noqa: ASYNC110 - a task of Glint's
+                await asyncio.sleep(0.05)
+        await peer.rbd("clone", f"images/{path[-36:]}@snap", "images/disk-of-a-server")
+
+        before = await client.show(path)
+        assert before["stores"] == "local,ceph"
+        assert (await client.ask("DELETE", path)).status == 409
+        assert (await client.ask("DELETE", f"/v2/stores/ceph/{path[-36:]}")).status == 409
+        assert (await client.show(path)) | {"updated_at": ""} == before | {"updated_at": ""}
+        assert (tmp_path / "images" / path[-36:]).read_bytes() == data
+        assert (await client.ask("GET", f"{path}/file")).body == data
+
+        await peer.rbd("rm", "images/disk-of-a-server")
+        assert (await client.ask("DELETE", path)).status == 204
+        assert (await peer.names(), list((tmp_path / "images").iterdir())) == ([], [])
 
 
 async def test_an_image_whose_clones_live_without_it_goes_to_the_trash(peer: RbdPeer) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import ByteSize, Field, field_validator
@@ -14,6 +14,8 @@ MIB = 1024 * 1024
 
 class RbdStoreConfig(BackendConfig, frozen=True, extra="forbid"):
     """Images as RBD images of one pool of a Ceph cluster, named by image id."""
+
+    refuses_while_used: ClassVar[bool] = True
 
     kind: Literal["rbd"]
     pool: str = Field(default="images", min_length=1)
