@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.contract.stores.peers import SwiftPeer, arriving, read_whole
 from tests.contract.stores.peers.swift import opened
 from tests.origin import MIB, Fixed, Noise
-from tests.peers import Swift
+from tests.peers import Swift, SwiftOptions
 from tests.relay import Fault, Relay
 from upstream.errors import (
     Denied,
@@ -113,6 +114,27 @@ async def test_a_token_that_is_revoked_in_mid_upload_is_replaced(peer: SwiftPeer
     stored = await peer.store.write(IMAGE_ID, interrupted(), None)
 
     assert await read_whole(peer.store, stored.location) == content.read()
+
+
+@pytest.mark.long
+async def test_uploads_and_reads_go_on_past_the_end_of_many_tokens(tmp_path: Path) -> None:
+    content = Noise(8 * MIB, seed=6)
+
+    async def slow() -> AsyncIterator[bytes]:
+        for at in range(0, content.size_bytes, MIB):
+            yield content.read(at, at + MIB)
+            await asyncio.sleep(1)
+
+    async with Swift(tmp_path, options=SwiftOptions(token_life_s=3)) as swift, opened(swift, **SMALL) as peer:
+        with capture_logs() as logs:
+            stored = await peer.store.write(IMAGE_ID, slow(), None)
+            witness, got = Witness(), b""
+            for at in range(0, content.size_bytes, 2 * MIB):
+                got += await read_whole(peer.store, stored.location, at, at + 2 * MIB, witness)
+                await asyncio.sleep(1)
+
+    assert got == content.read()
+    assert sum(entry["event"] == "store.token_renewed" for entry in logs) >= 3
 
 
 async def test_a_read_outlives_its_token_and_the_next_part_is_read_by_another(peer: SwiftPeer) -> None:
