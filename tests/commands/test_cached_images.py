@@ -10,7 +10,8 @@ import pytest
 from tests.commands.conftest import World
 from tests.glint import Glint
 from tests.origin import MIB, Fault, Gate, Origin
-from tests.peers import Clients, Keystone
+from tests.peers import Keystone
+from tests.peers.driven_clients import DrivenClients
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -226,11 +227,11 @@ def test_pinning_and_verifying_what_nobody_knows_is_not_found(world: World, meth
     assert world.glint.request(method, f"/v2/cache/..%2f../{path}").status == 404
 
 
-def test_the_real_clients_queue_and_list(guarded: World, keystone: Keystone, clients: Clients) -> None:
+def test_the_real_clients_queue_and_list(guarded: World, keystone: Keystone, driven: DrivenClients) -> None:
     image = guarded.image(token=keystone.token("admin"))
     admin = keystone.openrc("admin", image_url=guarded.glint.url)
-    clients.run_openstack(admin, "cached", "image", "queue", image.id)
-    listed = clients.run_glance(admin, "cache-list").text
+    driven.openstack(admin, "cached", "image", "queue", image.id)
+    listed = driven.glance(admin, "cache-list").text
     assert f"| {image.id} | cached |" in listed
     assert f"| {image.content.size_bytes} |" in listed
 

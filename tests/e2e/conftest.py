@@ -6,7 +6,6 @@ import pytest
 from tests.e2e.cloud import CONTENT, Cloud
 from tests.glint import Glint
 from tests.origin import Origin
-from tests.peers.clients import Clients
 from tests.peers.driven_clients import DrivenClients
 from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
@@ -31,12 +30,6 @@ async def glint(tmp_path: Path, keystone: Keystone, memcached: Memcached) -> Asy
     }
     async with serving(config_for(tmp_path, changes)) as served:
         yield served
-
-
-@pytest.fixture(scope="session")
-def driven(clients: Clients) -> Iterator[DrivenClients]:
-    with DrivenClients(clients) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.content import MIB, Noise
 from tests.origin import Origin
-from tests.peers.clients import ClientFailed, Clients
+from tests.peers.clients import ClientFailed, Clients, Finished
 from tests.peers.driven_clients import DrivenClients
 from tests.peers.keystone import Keystone
 from tests.served import Served
@@ -23,32 +23,35 @@ def disk(tmp_path: Path) -> Path:
 
 
 async def test_an_image_goes_in_is_listed_changed_saved_and_deleted_by_the_openstack_command(
-    glint: Served, keystone: Keystone, clients: Clients, disk: Path, tmp_path: Path
+    glint: Served, keystone: Keystone, clients: Clients, driven: DrivenClients, disk: Path, tmp_path: Path
 ) -> None:
+    """Data go in and out by the program itself, and in between it is driven: see `test_every_command.py`."""
     env = keystone.openrc("demo", image_url=glint.url)
+
+    async def openstack(*words: str) -> Finished:
+        return await asyncio.to_thread(driven.openstack, env, *words)
+
     flags = ["--disk-format", "raw", "--container-format", "bare", "--property", "os_distro=debian", "--tag", "gold"]
     created = (await clients.openstack(env, "image", "create", "-f", "json", *flags, "--file", disk, "deb")).json()
-    shown, listed = await asyncio.gather(
-        clients.openstack(env, "image", "show", "-f", "json", "deb"),
-        clients.openstack(env, "image", "list", "-f", "json", "--property", "os_distro=debian", "--long"),
-    )
+    shown = await openstack("image", "show", "-f", "json", "deb")
+    listed = await openstack("image", "list", "-f", "json", "--property", "os_distro=debian", "--long")
     assert shown.json()["status"] == "active"
     assert shown.json()["size"] == CONTENT.size_bytes
     assert shown.json()["checksum"] == CONTENT.digest("md5")
     assert shown.json()["tags"] == ["gold"]
     assert [row["ID"] for row in listed.json()] == [created["id"]]
 
-    await clients.openstack(env, "image", "set", "--property", "os_version=13", "--min-ram", "512", "--shared", "deb")
-    changed = (await clients.openstack(env, "image", "show", "-f", "json", created["id"])).json()
+    await openstack("image", "set", "--property", "os_version=13", "--min-ram", "512", "--shared", "deb")
+    changed = (await openstack("image", "show", "-f", "json", created["id"])).json()
     assert (changed["properties"]["os_version"], changed["min_ram"], changed["visibility"]) == ("13", 512, "shared")
 
     saved = tmp_path / "saved.raw"
     await clients.openstack(env, "image", "save", "--file", saved, "deb")
     assert await asyncio.to_thread(saved.read_bytes) == CONTENT.read()
 
-    await clients.openstack(env, "image", "delete", "deb")
+    await openstack("image", "delete", "deb")
     with pytest.raises(ClientFailed, match="No Image found for deb"):
-        await clients.openstack(env, "image", "show", "deb")
+        await openstack("image", "show", "deb")
 
 
 async def test_a_protected_image_is_not_deleted_and_the_command_says_why(

@@ -19,7 +19,7 @@ from tests.parity.origin import serve_origin
 from tests.parity.runner import cases_of
 from tests.parity.session import Session
 from tests.parity.variants import SETUPS
-from tests.peers.clients import ClientFailed, Clients
+from tests.peers.clients import ClientFailed
 from tests.peers.driven_clients import DrivenClients
 from tests.peers.glance import Glance
 from tests.peers.keystone import Keystone
@@ -64,22 +64,21 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, keystone: Keystone, memcache
             yield Cloud(glint, glance, keystone)
 
 
-def test_real_clients_create_save_set_and_delete(cloud: Cloud, clients: Clients, tmp_path: Path) -> None:
+def test_real_clients_create_save_set_and_delete(cloud: Cloud, driven: DrivenClients, tmp_path: Path) -> None:
     disk, saved, again = (tmp_path / name for name in ("disk.raw", "saved.raw", "again.raw"))
     disk.write_bytes(CONTENT.read())
     env = cloud.keystone.openrc("demo", image_url=cloud.glint.url)
-    with DrivenClients(clients) as driven:
-        made = driven.openstack(env, "image", "create", "-f", "json", *FORMATS, "--file", disk, "edge").json()
-        assert driven.openstack(env, "image", "show", "-f", "json", "edge").json()["status"] == "active"
-        driven.openstack(env, "image", "set", "--property", "os_distro=debian", "edge")
-        listed = driven.openstack(env, "image", "list", "-f", "json", "--property", "os_distro=debian").json()
-        assert [row["ID"] for row in listed] == [made["id"]]
-        driven.openstack(env, "image", "save", "--file", saved, "edge")
-        driven.glance(env, "image-download", "--file", again, made["id"])
-        assert saved.read_bytes() == again.read_bytes() == CONTENT.read()
-        driven.openstack(env, "image", "delete", "edge")
-        with pytest.raises(ClientFailed, match="No Image found for edge"):
-            driven.openstack(env, "image", "show", "edge")
+    made = driven.openstack(env, "image", "create", "-f", "json", *FORMATS, "--file", disk, "edge").json()
+    assert driven.openstack(env, "image", "show", "-f", "json", "edge").json()["status"] == "active"
+    driven.openstack(env, "image", "set", "--property", "os_distro=debian", "edge")
+    listed = driven.openstack(env, "image", "list", "-f", "json", "--property", "os_distro=debian").json()
+    assert [row["ID"] for row in listed] == [made["id"]]
+    driven.openstack(env, "image", "save", "--file", saved, "edge")
+    driven.glance(env, "image-download", "--file", again, made["id"])
+    assert saved.read_bytes() == again.read_bytes() == CONTENT.read()
+    driven.openstack(env, "image", "delete", "edge")
+    with pytest.raises(ClientFailed, match="No Image found for edge"):
+        driven.openstack(env, "image", "show", "edge")
 
 
 def test_fifty_clients_of_two_workers_are_one_read_of_glance(cloud: Cloud) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.peers.ceph import Ceph
 from tests.peers.ceph_bindings import link_bindings
 from tests.peers.clients import Clients
+from tests.peers.driven_clients import DrivenClients
 from tests.peers.glance import Glance
 from tests.peers.glance_manage import GlanceManage
 from tests.peers.keystone import Keystone
@@ -60,7 +61,15 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StaticNginx]:
 
 @pytest.fixture(scope="session")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Clients:
+    """The programs themselves."""
     return Clients.installed(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def driven(clients: Clients) -> Iterator[DrivenClients]:
+    """The same without the time that their start takes; tests/e2e shows that both print the same."""
+    with DrivenClients(clients) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
