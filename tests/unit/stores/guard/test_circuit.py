@@ -225,4 +225,4 @@ class Asking(RuleBasedStateMachine):
 
 
 TestAsking = Asking.TestCase
-TestAsking.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAsking.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
