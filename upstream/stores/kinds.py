@@ -1,5 +1,6 @@
 """The kinds of stores: what opens each. Its code is loaded when such a store is opened, and not before."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from typing import Any, cast
@@ -19,5 +20,6 @@ _MODULES: Mapping[str, str] = {
 
 async def open_store(store_id: str, kind: str, config: object) -> Store:
     """Raises what the kind cannot start for."""
-    opens = cast("_OpenStore", import_module(_MODULES[kind]).open_store)
+    module = await asyncio.to_thread(import_module, _MODULES[kind])  # some libraries take a second, and look about
+    opens = cast("_OpenStore", module.open_store)
     return await opens(store_id, config)

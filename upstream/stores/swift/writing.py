@@ -121,7 +121,8 @@ class _Upload:
         manifest = f"{self._place.path}-"
         headers = {"X-Object-Manifest": manifest, _MARK: self._mark, "If-None-Match": "*"}
         self._is_claimed = True
-        await self._put(self._place, {**headers, "Content-Type": "application/octet-stream"})
+        with suppress(Duplicate):  # it may be ours, if the answer was lost and aiohttp has asked again
+            await self._put(self._place, {**headers, "Content-Type": "application/octet-stream"})
         await self._look_at_mark()
         left = [
             name for name in await self._client.names(self._place, f"{self._place.name}-") if self._is_segment(name)
@@ -155,9 +156,6 @@ class _Upload:
     async def _put(self, place: Place, headers: Mapping[str, str], lane: Lane | None = None) -> str:
         try:
             return await self._client.put(place, headers, lane)
-        except Duplicate:
-            self._is_claimed = False  # what lies there is not ours
-            raise
         except DataNotFound as error:
             self.misses_container = True
             raise Unavailable(self._id, f"its container {place.container} is gone") from error
