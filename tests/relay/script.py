@@ -25,7 +25,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)  # beside, or instead of, those of the answer
     take: int | None = None  # end both connections when so much of the request's body has passed
     lose_answer: bool = False  # the server does it all, and the connection ends instead of its answer
-    gate: Gate | None = None  # holds the answer, which the server has begun to give
+    gate: Gate | None = None  # holds the answer, whosever it is
     cut_at: int | None = None  # end the connection after so much of the answer's body
     reset: bool = False  # ... by RST instead of FIN; so with `take` and `lose_answer`
     rate_bytes_s: int | None = None  # of the answer's body
@@ -40,6 +40,11 @@ class Fault:
         values = ((one.name, getattr(self, one.name), one.default) for one in fields(self))
         wrong = [f"{name}={value!r}" for name, value, default in values if value not in (default, {})]
         return f"Fault({', '.join(wrong)})"
+
+    @property
+    def is_passed_on(self) -> bool:
+        """Whether the server sees the request."""
+        return not self.refuse and self.status is None and self.redirect is None
 
     @property
     def changes_answer(self) -> bool:

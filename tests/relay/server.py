@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.origin.answer import Floor, PeerGone
+from tests.origin.script import BEFORE_HEAD
 from tests.relay.exchange import Exchange, answered_here, end
 from tests.relay.framing import Head, Stream
 from tests.relay.script import Fault, Rule, Seen
@@ -148,10 +149,12 @@ class Relay:
         seen = self._noted(request)
         fault = seen.fault
         try:
+            if fault.gate is not None and not fault.is_passed_on:
+                self._floor.pass_gate(client.socket, fault.gate, BEFORE_HEAD)
             if fault.refuse:
                 client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                 return False
-            if fault.status is not None or fault.redirect is not None:
+            if not fault.is_passed_on:
                 seen.status = fault.status or 302
                 return answered_here(client, request, fault)
             return Exchange(client, server, request, seen, self._floor).run(answer_at_s, self.rate_bytes_s)
