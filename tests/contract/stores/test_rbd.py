@@ -96,7 +96,7 @@ async def test_an_image_has_the_form_that_nova_clones_from(peer: RbdPeer) -> Non
     await peer.rbd("rm", "images/disk-of-a-server")
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK, 5 * CHUNK + 1])
+@pytest.mark.parametrize("size", [0, 5 * CHUNK + 1])
 @pytest.mark.parametrize("hint", ["none", "right", "small", "large"])
 async def test_an_image_is_as_large_as_its_data_whatever_was_said(peer: RbdPeer, size: int, hint: str) -> None:
     content = Noise(size, seed=2)

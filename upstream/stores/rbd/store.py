@@ -22,7 +22,7 @@ from upstream.types import Location
 log = structlog.get_logger()
 
 _AHEAD = 4  # reads of one reader at once
-_AHEAD_MAX_BYTES = 64 * 1024 * 1024  # of all readers, besides the read that each is waiting for
+_AHEAD_MAX_BYTES = 32 * 1024 * 1024  # of all readers, besides the read that each is waiting for
 
 
 class RbdStore:

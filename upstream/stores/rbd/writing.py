@@ -8,8 +8,8 @@ from upstream.stores.rbd.images import Opened
 from upstream.stores.rbd.threads import Call, Threads
 
 MIB = 1024 * 1024
-_PIECE_MIN_BYTES, _PIECE_MAX_BYTES = MIB, 8 * MIB
-_ON_THE_WAY = 4  # with the piece that is being gathered and the one handed over, 6 x 8 MiB
+_PIECE_MIN_BYTES, _PIECE_MAX_BYTES = MIB, 4 * MIB
+_ON_THE_WAY = 4  # with the piece that is being gathered and the one handed over, 6 x 4 MiB
 _GROW_MAX_BYTES = 8 * 1024 * MIB
 
 
