@@ -26,7 +26,8 @@ def main(directory: Path, ports: dict[str, int]) -> None:
     front = begin(directory, {name: ports[name] for name in FRONT})
     while True:
         object_server = begin(directory, {"object": ports["object"]})
-        (directory / "object.pid").write_text(str(object_server))
+        (directory / "object.pid.new").write_text(str(object_server))
+        (directory / "object.pid.new").rename(directory / "object.pid")  # whole for whoever reads it
         while (got := signal.sigwait({signal.SIGUSR1, signal.SIGCHLD, signal.SIGTERM})) != signal.SIGUSR1:
             if got == signal.SIGTERM or os.waitpid(front, os.WNOHANG)[0]:
                 return
