@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores.peers import PEERS, Peer, read_whole
+from tests.contract.stores.peers import PEERS, Peer, kinds, read_whole
 from tests.origin import MIB, Fixed, Noise
 from upstream.errors import DataNotFound, Invalid, WrongLength
 from upstream.types import Location
@@ -14,7 +14,7 @@ from upstream.types import Location
 SIZE = 3 * MIB + 17
 
 
-@pytest.fixture(params=PEERS)
+@pytest.fixture(params=kinds(PEERS))
 async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Peer]:
     async with PEERS[request.param](request, tmp_path) as opened:
         yield opened

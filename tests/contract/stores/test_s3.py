@@ -25,7 +25,7 @@ IN_PARTS = Noise(2 * PART_BYTES + 17, seed=3)  # in three of them
 QUICK = {"connect_s": 0.5, "first_byte_s": 0.5, "idle_s": 0.5, "complete_s": 0.5}
 
 
-# Each server takes 20 s for all of this, so one of them is for the long form. The contract's tests run over both.
+# Over one server here and the other in the long form; the contract's own tests have it the other way round.
 @pytest.fixture(params=["rgw", pytest.param("swift", marks=pytest.mark.long)])
 async def bucket(request: pytest.FixtureRequest) -> AsyncIterator[Bucket]:
     bucket = await bucket_of(request.param, request)

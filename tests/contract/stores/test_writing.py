@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores.peers import WRITABLE, WritablePeer, arriving, read_whole
+from tests.contract.stores.peers import WRITABLE, WritablePeer, arriving, kinds, read_whole
 from tests.origin import MIB, Fixed, Noise
 from upstream.errors import DataNotFound, Duplicate, Invalid
 
 IMAGE_ID = "8f1f5a0e-0000-4000-8000-000000000001"
 
 
-@pytest.fixture(params=WRITABLE)
+@pytest.fixture(params=kinds(WRITABLE))
 async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[WritablePeer]:
     async with WRITABLE[request.param](request, tmp_path) as opened:
         yield opened

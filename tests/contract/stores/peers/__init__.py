@@ -3,11 +3,12 @@
 A peer asks the request for the servers it needs, which the tests of a run share (tests/peers/fixtures.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.contract.stores.peers.files import file_peer, folders_peer
 from tests.contract.stores.peers.peer import Peer, WritablePeer, WritableStore, arriving, read_whole
@@ -29,6 +30,13 @@ WRITABLE: dict[str, OpenWritable] = {
     "keystone swift": keystone_swift_peer,
 }
 PEERS: dict[str, OpenPeer] = {**WRITABLE, "http": http_peer}
+_LONG = frozenset({"rgw"})  # the same code as of s3 before another server; what is the server's own is in test_s3.py
+
+
+def kinds(peers: Mapping[str, object]) -> list[ParameterSet]:
+    """For the parameters of a fixture."""
+    return [pytest.param(kind, marks=pytest.mark.long if kind in _LONG else ()) for kind in peers]
+
 
 __all__ = [
     "PEERS",
@@ -41,6 +49,7 @@ __all__ = [
     "WritableStore",
     "arriving",
     "http_peer",
+    "kinds",
     "read_whole",
     "rgw_peer",
     "s3_peer",
