@@ -4,6 +4,7 @@ It may have been cut off anywhere, by a kill also, so what is there is looked at
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -11,7 +12,7 @@ from proxy.import_plan import ImportPlan
 from proxy.import_progress import Progress
 from proxy.import_tools import ImportTools
 from proxy.tasks import GLINT
-from upstream.errors import Conflict, NotFound
+from upstream.errors import Conflict, NotFound, NotSupported
 from upstream.registry import IMPORT_LOCK, ImageChanges, Lock
 from upstream.types import Image, Location, Status, Task
 
@@ -78,4 +79,5 @@ class ImportUndo:
         having = {location.store for location in kept}
         for store in self._plan.stores:
             if store not in having:
-                await self._do.stores.remove_leftover(self._plan.image_id, store, kept)
+                with suppress(NotSupported):  # who may write nothing there has left nothing
+                    await self._do.stores.remove_leftover(self._plan.image_id, store, kept)
