@@ -14,7 +14,7 @@ run: $(STAMP)  ## install what is needed and serve on 127.0.0.1:9292
 	$(BIN)/glint serve --config config.yaml
 
 test: $(STAMP) peers  ## install what is needed (servers too) and run all tests
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not long" -n 4 --dist worksteal
 
 test-long: $(STAMP) peers  ## the long forms: kill sweeps, churn, big images
 	$(BIN)/python -m pytest -m long --timeout 3600

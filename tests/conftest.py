@@ -21,7 +21,7 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that need a Keystone come first: so that of two workers only one starts it, and what stands on it.
+    """Those that need a Keystone come first: so that of several workers only one starts it, and what stands on it.
 
     Each worker begins with its part of the list, and who has done his takes over what the other has at its end.
     """
