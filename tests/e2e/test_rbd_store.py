@@ -1,7 +1,9 @@
 """Images of a Glint whose only store is a Ceph, and of a Glance on the same pool."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,12 +17,15 @@ DRIVER = Path(__file__).with_name("glance_store_driver.py")
 Glances = Callable[..., str]
 
 
+def settings(ceph: Ceph, **options: int) -> dict[str, object]:
+    store = {"kind": "rbd", "ceph_conf": str(ceph.config), "user": ceph.user, "fsid": ceph.fsid, **options}
+    backends = {"ceph": store, "local": LEFT_OUT, "web": LEFT_OUT}
+    return {"stores": {"default": "ceph", "backends": backends}, "api.show_multiple_locations": True}
+
+
 @pytest.fixture
 def glint(tmp_path: Path, ceph: Ceph) -> Iterator[Glint]:
-    ceph_backend = {"kind": "rbd", "ceph_conf": str(ceph.config), "user": ceph.user, "fsid": ceph.fsid}
-    backends = {"ceph": ceph_backend, "local": LEFT_OUT, "web": LEFT_OUT}
-    settings = {"stores": {"default": "ceph", "backends": backends}, "api.show_multiple_locations": True}
-    with Glint(tmp_path, settings) as served:
+    with Glint(tmp_path, settings(ceph)) as served:
         yield served
 
 
@@ -90,3 +95,22 @@ def test_glance_and_glint_read_and_delete_what_the_other_stored(
     assert glint.get(f"/v2/images/{image_id}/file").content == content.read()
     assert glint.request("DELETE", f"/v2/images/{image_id}").status == 204
     assert names(ceph) == []
+
+
+def test_a_ceph_that_hangs_is_said_to_and_nothing_else_hangs(tmp_path: Path, ceph: Ceph) -> None:
+    content = Noise(5 * MIB, seed=3)
+    with Glint(tmp_path, settings(ceph, connect_s=1, mon_s=1, osd_s=1, threads_max=2)) as glint:
+        image_id = glint.upload(content.read())
+        path = f"/v2/images/{image_id}/file"
+        with ceph.frozen(), ThreadPoolExecutor(4) as threads:
+            asked = [threads.submit(glint.get, path) for _ in range(4)]
+            assert glint.get("/healthcheck").status == 200
+            assert glint.get(f"/v2/images/{image_id}").json["status"] == "active"
+            assert glint.request("DELETE", f"/v2/images/{image_id}").status == 503
+            assert {each.result().status for each in asked} == {503}
+            assert glint.get(f"/v2/images/{image_id}").json["status"] == "active"
+        deadline_s = time.monotonic() + 60
+        while (answer := glint.get(path)).status == 503 and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        assert (answer.status, answer.content) == (200, content.read())
+        assert glint.request("DELETE", f"/v2/images/{image_id}").status == 204
