@@ -50,10 +50,12 @@ class Flight:
         """Whether somebody new may join: not once its file is out of use, here or by another process."""
         if self.is_spoilt or self.progress.error is not None:
             return False
-        if self.fd is None or self.part is not Part.READING:
+        if self.fd is None:
             return True
         seen = look(self.fd)
-        return seen.is_linked and seen.mark not in (Mark.LEFT, Mark.FAILED)
+        if seen.mark is Mark.FAILED:  # of an entry, that may be before who filled it has written its row
+            return False
+        return self.part is not Part.READING or (seen.is_linked and seen.mark is not Mark.LEFT)
 
     @property
     def is_condemned(self) -> bool:

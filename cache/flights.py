@@ -159,8 +159,11 @@ class Flights:
             except GoneRound:
                 log.warning("fill.gone_round", key=flight.blob.key, watermark_bytes=flight.progress.watermark)
             finally:
-                if claim.fd != flight.fd:
-                    os.close(claim.fd)
+                try:
+                    await self._give_up(flight, claim)
+                finally:
+                    if claim.fd != flight.fd:
+                        os.close(claim.fd)
 
     async def _claim(self, flight: Flight) -> Claim:
         taken: list[Claim] = []  # by the thread; a cancelled caller finds here what there is to close
@@ -173,7 +176,20 @@ class Flights:
             return taken.pop()
         finally:
             for claim in taken:
-                os.close(claim.fd)
+                try:
+                    await self._give_up(flight, claim)
+                finally:
+                    os.close(claim.fd)
+
+    async def _give_up(self, flight: Flight, claim: Claim) -> None:
+        """Of a fill that nobody wants any more, the file and the promise go before the lock, if it had no byte yet.
+
+        The promise may be another one's: who was ended just before leaves his to who comes after him.
+        """
+        if flight.is_unwanted and claim.role is Role.FILLER and not claim.size_bytes and not flight.is_stored:
+            with contextlib.suppress(CacheUnusable):
+                await self._tools.disk("remove", self._folder.retire_fill, claim.path, claim.fd)
+            await self._ledger.release(claim.path.name)
 
     @staticmethod
     def _take(look: Callable[[str, int], Claim | None], flight: Flight, taken: list[Claim]) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from cache import CacheConfig, ImageCache, Outcome
+from cache import CacheConfig, ImageCache, Outcome, Verdict
 from cache.check import Check
 from cache.claims import Role
 from cache.disk import Folder, Found
 from cache.errors import GoneRound
 from cache.flight import Flight
 from cache.index import Index
+from cache.ledger import Ledger
 from cache.threads import DiskThreads
 from cache.watch import DiskWatch
 from cache.writer import Writer
@@ -65,6 +66,27 @@ async def test_an_entry_whose_folder_could_not_be_synced_is_counted(
             while (await cache.usage()).reserved_bytes:  # noqa: ASYNC110 - no event for tests
                 await asyncio.sleep(0.05)
     assert (await cache.usage()).entries == 1
+
+
+async def test_an_entry_found_damaged_before_its_row_is_written_is_fetched_anew(
+    cache: ImageCache, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks then must not join the fill that has published it and not ended yet."""
+    ended, commit = asyncio.Event(), Ledger.commit
+
+    async def later(*args: Any) -> None:
+        await ended.wait()
+        await commit(*args)
+
+    monkeypatch.setattr(Ledger, "commit", later)
+    assert (await fetch(cache, GatedSource(CONTENT)))[0] == CONTENT.read()
+    async with asyncio.timeout(10):
+        while not await asyncio.to_thread(folder.has_entry, BLOB.key):  # noqa: ASYNC110 - no event for tests
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(flip, folder.root / "entries" / BLOB.key[:2] / BLOB.key, MIB)
+    assert await cache.verify(BLOB.key) is Verdict.DAMAGED
+    assert (await fetch(cache, GatedSource(CONTENT)))[0] == CONTENT.read()
+    ended.set()
 
 
 async def test_who_asks_while_the_entry_is_being_removed_begins_anew(cache: ImageCache, folder: Folder) -> None:
