@@ -42,12 +42,15 @@ class Connection:
 
 
 class Pool:
-    """A pool in a connection, which it holds until it is closed."""
+    """A pool in a connection that is held for it, and let go when it is closed or cannot be opened."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         self.fsid, self.client, self._connection = connection.fsid, connection.client, connection
-        self.ioctx: Any = connection.client.open_ioctx(name)
-        connection.hold()
+        try:
+            self.ioctx: Any = connection.client.open_ioctx(name)
+        except BaseException:
+            connection.release()
+            raise
 
     def close(self) -> None:
         self.ioctx.close()
@@ -70,8 +73,9 @@ class Cluster:
     def pool(self, name: str | None = None, fsid: str | None = None) -> Pool:
         """By default the store's own. Raises Invalid if the cluster is not `fsid`, Denied, Unavailable."""
         with translated(self.service, "be connected to"):
-            connection = self._connected()
+            connection = self._held()
         if fsid not in {None, connection.fsid}:
+            connection.release()
             raise Invalid(f"the image lies in the Ceph cluster {fsid}, and {self.service} is {connection.fsid}")
         try:
             return Pool(connection, name or self.config.pool)
@@ -115,12 +119,14 @@ class Cluster:
         if connection is not None:
             connection.retire()
 
-    def _connected(self) -> Connection:
+    def _held(self) -> Connection:
+        """The connection, not shut down before it is released: another thread may find it broken at any time."""
         with self._lock:  # who comes while it is being opened waits for it, not longer than that takes
             if self._is_closed:
                 raise Unavailable(self.service, "it is closed")
             if self._connection is None:
                 self._connection = self._open()
+            self._connection.hold()
             return self._connection
 
     def _open(self) -> Connection:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -18,12 +19,17 @@ SNAPSHOT = "snap"  # nova and cinder clone from it
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}")  # 96 is what the kernel's client takes
 
 
+_QUIET_S = 0.1  # a call has returned before librbd's own threads are through with it: closed at once, they crash
+
+
 class Opened:
     """An open image. It is closed by the last of those who use it, so that nobody finds it closed under a call."""
 
-    def __init__(self, cluster: Cluster, pool: Pool, image: Any) -> None:
-        self._cluster, self._pool, self._image = cluster, pool, image
-        self.fsid = pool.fsid
+    def __init__(self, cluster: Cluster, pool: Pool, image: Any, *, quiet_s: float = _QUIET_S) -> None:
+        """`quiet_s`: so long after the last call it is closed."""
+        self._cluster, self._pool, self._image, self._quiet_s = cluster, pool, image, quiet_s
+        self.fsid, self.ioctx = pool.fsid, pool.ioctx
+        self._used_at = time.monotonic()
         self._state = threading.Condition()
         self._calls, self._is_closing, self._is_closed = 0, False, False
 
@@ -40,6 +46,7 @@ class Opened:
         finally:
             with self._state:
                 self._calls -= 1
+                self._used_at = time.monotonic()
             self._close_if_idle()
 
     def close(self) -> None:
@@ -58,6 +65,7 @@ class Opened:
             if not self._is_closing or self._calls or self._is_closed:
                 return
             self._is_closed = True
+        time.sleep(max(0.0, self._used_at + self._quiet_s - time.monotonic()))
         try:
             self._image.close()
         finally:
@@ -75,7 +83,8 @@ def open_image(cluster: Cluster, target: RbdTarget, *, read_only: bool) -> Opene
     except BaseException:
         pool.close()
         raise
-    return Opened(cluster, pool, image)
+    # What is open for writing cannot be deleted: who has read it to the end must not keep it from that.
+    return Opened(cluster, pool, image, quiet_s=_QUIET_S if read_only else 0)
 
 
 def create_image(cluster: Cluster, image_id: str, size_bytes: int) -> Opened:

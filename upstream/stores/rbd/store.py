@@ -107,11 +107,10 @@ class RbdStore:
         )
         try:
             await writing.take(chunks)
-            await self._threads.run(partial(seal_image, opened, writing.written_bytes))
+            await self._threads.run(partial(_finish, opened, writing.written_bytes))
         except BaseException:
             await self._abandoned(image_id, opened)
             raise
-        self._threads.later(opened.close)
         url = rbd_url(opened.fsid, self._config.pool, image_id, SNAPSHOT)
         return Stored(location=Location(url=url, metadata={"store": self._id}), size_bytes=writing.written_bytes)
 
@@ -160,6 +159,12 @@ class RbdStore:
     async def close(self) -> None:
         self._threads.later(self._cluster.close)
         await self._threads.close()
+
+
+def _finish(opened: Opened, size_bytes: int) -> None:
+    """Closed when this returns: as long as it is open, the image cannot be deleted."""
+    seal_image(opened, size_bytes)
+    opened.close()
 
 
 async def open_store(store_id: str, config: RbdStoreConfig) -> RbdStore:
