@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CONTENT = Noise(24 * MIB + 3, seed=9)
 PART_BYTES = MIB
-SLOWLY = Fault(rate_bytes_s=12 * MIB)  # each answer by itself
+SLOWLY = Fault(rate_bytes_s=6 * MIB)  # each answer by itself: so slow that it is the bound also on a busy machine
 PARALLEL = {
     "cache": {"size_max": "256 MiB", "fill_idle_s": 3},
     "stores": {
@@ -81,7 +81,7 @@ async def test_a_cold_image_is_read_by_several_requests_at_once_and_each_byte_on
     await glint.until_cached(image_id)
     counts = origin.counts(name)
     assert counts.sent_bytes == CONTENT.size_bytes
-    assert counts.at_once_max >= 2  # how many pay is for the pure tests to say: it depends on the load here
+    assert counts.at_once_max >= 3
     asked = spans(counts)
     assert (asked[0][0], asked[-1][1]) == (0, CONTENT.size_bytes)
     assert all(before[1] == after[0] for before, after in itertools.pairwise(asked))
