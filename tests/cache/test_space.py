@@ -63,8 +63,10 @@ async def test_an_evicted_entry_counts_until_its_last_reader_ends(cache: ImageCa
 
 
 async def test_a_failed_fill_counts_until_its_last_reader_ends(cache: ImageCache) -> None:
-    source = GatedSource(CONTENT, released=MIB, fail=StoreBroke())
+    source = GatedSource(CONTENT, released=MIB)
     async with cache.open(BLOB, source) as reader:
+        assert await reader.beyond(MIB - 1) == MIB  # all that came is written
+        source.fail_with(StoreBroke())
         with pytest.raises(StoreBroke):
             await reader.beyond(MIB)
         with pytest.raises(StoreBroke):
