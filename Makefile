@@ -17,7 +17,7 @@ test: $(STAMP) peers  ## install what is needed (servers too) and run all tests
 	$(BIN)/python -m pytest -m "not long" -n 4 --dist worksteal
 
 test-long: $(STAMP) peers  ## the long forms: kill sweeps, churn, big images
-	$(BIN)/python -m pytest -m long --timeout 3600
+	$(BIN)/python -m pytest -m long -n 2 --dist worksteal --timeout 3600
 
 parity: $(STAMP) peers  ## ask a Glance and a Glint the same, and report what they answer differently (ONLY=, VARIANTS=)
 	$(BIN)/python -m tests.parity.live $(VARIANTS) $(if $(ONLY),--only "$(ONLY)")

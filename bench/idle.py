@@ -32,10 +32,6 @@ class Idle:
         written, _ = self._process.communicate("\n")
         self.lags_s = [float(line) for line in written.splitlines()]
 
-    @property
-    def lag_p99_s(self) -> float:
-        return sorted(self.lags_s)[int(len(self.lags_s) * 0.99)]
-
 
 def main() -> None:
     """Until a line comes: then it writes how late it was, each time."""

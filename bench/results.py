@@ -23,11 +23,12 @@ _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One figure of a run, and how it is shown."""
+    """One figure of a run, and how it is shown. `is_pooled`: it is of all rounds so far, so the last one's counts."""
 
     heading: str
     value: Callable[[Run], float | None]
     form: str
+    is_pooled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def rows(runs: Iterable[Run], columns: Sequence[Column]) -> list[Row]:
             server=server,
             rounds=len(group),
             values={
-                column.heading: (statistics.median(found), min(found), max(found))
+                column.heading: (found[-1] if column.is_pooled else statistics.median(found), min(found), max(found))
                 for column in columns
                 if (found := [value for run in group if (value := column.value(run)) is not None])
             },
