@@ -8,7 +8,6 @@ from functools import partial
 
 from cache import ImageCache, Prewarmer, Queue, TokenCache
 from metrics import Instruments, watch_loop_lag
-from proxy import imports, location_imports, property_protections, task_imports
 from proxy.api import image_schema
 from proxy.api.config import ApiConfig
 from proxy.api.image_schema import CustomProperties
@@ -16,15 +15,16 @@ from proxy.authentication import Authenticator, KeystoneAuthentication, NoAuthen
 from proxy.config import Config
 from proxy.deletion.scrubber import Scrubber
 from proxy.departure import Departure
-from proxy.import_plugins import check_programs
-from proxy.import_tools import ImportTools
-from proxy.imports import Importer
-from proxy.policy import Policy
+from proxy.imports.importer import Importer
+from proxy.imports.job import ImportJob
+from proxy.imports.location_import import LocationImport, LocationImports
+from proxy.imports.plugins import check_programs
+from proxy.imports.task_import import TaskImport
+from proxy.imports.tools import ImportTools
+from proxy.policy import Policy, PropertyProtections, load_protections
 from proxy.prewarm import resolve
-from proxy.property_protections import PropertyProtections
 from proxy.quotas import Quotas
 from proxy.repairs import Repairs
-from proxy.task_imports import TaskImport
 from proxy.tasks import GLINT, TaskRunner
 from proxy.transfer import Sender
 from upstream.errors import Unauthenticated
@@ -65,7 +65,7 @@ class Services(Delivery):
     stage_hosts: StageHosts
     importer: Importer
     tasks: TaskRunner
-    location_imports: location_imports.Tools
+    location_imports: LocationImports
     repairs: Repairs
     scrubber: Scrubber
 
@@ -95,7 +95,7 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
         authenticator, limits, glances = await _open_identity(config, policy, instruments, stack)
         quotas = Quotas(config.api, registry.usage, limits)
         staging = await stack.enter_async_context(open_staging(config.api.staging_dir))
-        importing = location_imports.Tools(registry, stores, cache, config.api)
+        importing = LocationImports(registry, stores, cache, config.api)
         stack.push_async_callback(importing.close)
         tools = ImportTools(
             config=config.api,
@@ -118,9 +118,9 @@ async def open_services(config: Config) -> AsyncIterator[Services]:
             time_to_live_h=config.api.task_time_to_live_h,
             drain_s=config.server.drain_s,
         )
-        tasks.makers[imports.TASK_TYPE] = importer.recovered
-        tasks.makers[task_imports.TASK_TYPE] = lambda task: TaskImport(tools, task, GLINT, None)
-        tasks.makers[location_imports.KIND] = importing.recovered
+        tasks.makers[ImportJob.TASK_TYPE] = importer.recovered
+        tasks.makers[TaskImport.TASK_TYPE] = lambda task: TaskImport(tools, task, GLINT, None)
+        tasks.makers[LocationImport.TASK_TYPE] = importing.recovered
         await stack.enter_async_context(tasks)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())
         repairs = Repairs()
@@ -193,7 +193,5 @@ def _load_files(config: ApiConfig) -> tuple[Policy, PropertyProtections, CustomP
         enforce_scope=config.enforce_scope,
         enforce_new_defaults=config.enforce_new_defaults,
     )
-    protections = property_protections.load(
-        config.property_protection_file, config.property_protection_rule_format, policy
-    )
+    protections = load_protections(config.property_protection_file, config.property_protection_rule_format, policy)
     return policy, protections, image_schema.load(config.image_schema_file, config)

@@ -4,10 +4,9 @@ import gc
 
 from cache import CacheError
 from proxy.api.image_schema import ImageSchemaBroken
-from proxy.import_plugins import ProgramMissing
+from proxy.imports.plugins import ProgramMissing
 from proxy.listening import CannotListen
-from proxy.policy import PolicyFileBroken
-from proxy.property_protections import ProtectionFileBroken
+from proxy.policy import PolicyFileBroken, ProtectionFileBroken
 from proxy.transfer import NoSuchAlgorithm
 from upstream.errors import UpstreamError
 from upstream.registry import RegistryMisconfigured

@@ -17,7 +17,7 @@ from aiohttp.http import HttpVersion11
 from proxy.api.forwarding import Entrance
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, TooLarge
-from proxy.property_protections import Action
+from proxy.policy import Action
 from proxy.services import Delivery, Services
 from upstream.types import Context, Image
 

@@ -12,7 +12,7 @@ from typing import Any
 from proxy.api.config import ApiConfig
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, Forbidden, TooLarge
-from proxy.property_protections import Action
+from proxy.policy import Action
 from upstream.types import Image, Status, Visibility
 
 May = Callable[[Action, str], bool]  # what the protection of a custom property says of who asks

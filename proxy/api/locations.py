@@ -9,7 +9,7 @@ from proxy.api.call import Call, empty_response, json_response
 from proxy.api.location_changes import check_can_leave_queue, checked_location
 from proxy.api.validation_data import NOTHING, check_stated
 from proxy.errors import Forbidden, StateConflict
-from proxy.location_imports import Asked, LocationImport
+from proxy.imports.location_import import Asked, LocationImport
 from upstream.types import Status
 
 

@@ -16,7 +16,7 @@ from proxy.api import image_fields
 from proxy.api.config import ApiConfig
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, Forbidden, StateConflict, UnsupportedMediaType
-from proxy.property_protections import Action
+from proxy.policy import Action
 from upstream.registry import ImageChanges
 from upstream.types import Image, Status
 

@@ -12,13 +12,12 @@ from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
-from proxy import task_imports
 from proxy.api import access, image_fields
 from proxy.api.call import Call, json_response
 from proxy.api.config import ApiConfig
 from proxy.api.task_views import listed_view, raw_view, task_path, task_view
 from proxy.errors import BadRequest, MethodNotAllowed
-from proxy.task_imports import TaskImport
+from proxy.imports.task_import import TaskImport
 from proxy.tasks import new_task
 from upstream.errors import Denied, Invalid
 from upstream.registry import Order, TaskQuery
@@ -53,7 +52,7 @@ async def create(call: Call) -> web.StreamResponse:
     call.schemas.check_task(body)
     task = new_task(body["type"], call.context, None, body["input"])
     image = ceiling = None
-    if task.type == task_imports.TASK_TYPE:
+    if task.type == TaskImport.TASK_TYPE:
         image = await _image_to_be(call, task)
         ceiling = await call.services.quotas.new_image(call.context)
     await call.services.tasks.start(TaskImport(call.services.importer.tools, task, call.context, image, ceiling))

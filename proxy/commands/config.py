@@ -8,15 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel, ByteSize, SecretStr
 
-from proxy import property_protections
 from proxy.api import image_schema
 from proxy.api.config import ApiConfig
 from proxy.api.image_schema import ImageSchemaBroken
 from proxy.config import Config
 from proxy.config_import.yaml_text import flow, size_text
-from proxy.import_plugins import ProgramMissing, check_programs
-from proxy.policy import Policy, PolicyFileBroken
-from proxy.property_protections import ProtectionFileBroken
+from proxy.imports.plugins import ProgramMissing, check_programs
+from proxy.policy import Policy, PolicyFileBroken, ProtectionFileBroken, load_protections
 from upstream.registry import RegistryMisconfigured, open_registry
 from upstream.stores import (
     FileStoreConfig,
@@ -68,7 +66,7 @@ def _problems_of_files(config: ApiConfig) -> list[str]:
     except PolicyFileBroken as error:
         problems += [f"api.policy_file: {error.path}: {problem}" for problem in error.problems]
     try:
-        property_protections.load(config.property_protection_file, config.property_protection_rule_format, policy)
+        load_protections(config.property_protection_file, config.property_protection_rule_format, policy)
     except ProtectionFileBroken as error:
         problems += [f"api.property_protection_file: {error.path}: {problem}" for problem in error.problems]
     try:

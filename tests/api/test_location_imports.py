@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.location_imports import LocationImport
+from proxy.imports.location_import import LocationImport
 from proxy.tasks import GLINT
 from tests.api.client import Client
 from tests.origin import MIB, Fault, Gate, Noise, Origin

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from proxy.errors import BadRequest
-from proxy.task_claims import Claims
 from proxy.tasks import GLINT, Progress, TaskRunner, new_task
+from proxy.tasks.claims import Claims
 from upstream.errors import Conflict, NotFound, Unavailable
 from upstream.registry import Registry
 from upstream.types import Context, Task, TaskStatus
@@ -166,7 +166,7 @@ async def test_a_step_that_fails_for_a_moment_is_tried_again(registry: Registry,
 _DYING = """
 import sys, time
 from pathlib import Path
-from proxy.task_claims import Claims
+from proxy.tasks.claims import Claims
 claims = Claims(Path(sys.argv[1])); claims.prepare(); claim = claims.make(sys.argv[2])
 print("claimed", flush=True); time.sleep(60)
 """
@@ -234,7 +234,7 @@ async def test_a_task_of_another_host_is_dead_after_an_hour_of_silence(
 async def test_a_task_that_others_took_for_dead_is_stopped(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.tasks._BEAT_S", 0.05)
+    monkeypatch.setattr("proxy.tasks.runner._BEAT_S", 0.05)
     job = job_of(registry)
     async with runner_of(registry, tmp_path) as runner:
         await runner.start(job)

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from proxy.api.config import ApiConfig
-from proxy.import_plugins import PLUGINS, ProgramMissing, check_programs
-from proxy.import_plugins.archives import HEAD_BYTES, PIECE_BYTES, Unpacking, kind_of
+from proxy.imports.plugins import PLUGINS, ProgramMissing, check_programs
+from proxy.imports.plugins.archives import HEAD_BYTES, PIECE_BYTES, Unpacking, kind_of
 from proxy.tasks import TaskFailed
 
 MIB = 1024 * 1024

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from proxy.errors import Forbidden
 from proxy.policy import Policy, PolicyFileBroken, image_target
-from proxy.policy_rules import RULES
+from proxy.policy.rules import RULES
 from upstream.types import Context, Image, Visibility
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from oslo_config import cfg
 from oslo_policy import policy as oslo
 
-from proxy.policy_checks import RulesBroken, compile_rules
-from proxy.policy_rules import RULES
+from proxy.policy.checks import RulesBroken, compile_rules
+from proxy.policy.rules import RULES
 
 DEFAULTS = compile_rules(RULES)
 NAMES = ["p1", "p2", "None", "public", "shared", "admin", "Reader"]

@@ -8,7 +8,7 @@ from oslo_config import cfg
 from oslo_policy import policy as oslo
 
 from proxy.policy import Policy
-from proxy.policy_rules import BASE, OLD_DEFAULTS, OPERATIONS, RULES
+from proxy.policy.rules import BASE, OLD_DEFAULTS, OPERATIONS, RULES
 from upstream.types import Context
 
 ROLES = ("", "admin", "member", "reader", "service")

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.policy import Policy
-from proxy.property_protections import Action, PropertyProtections, ProtectionFileBroken, RuleFormat, load
+from proxy.policy import Action, Policy, PropertyProtections, ProtectionFileBroken, RuleFormat, load_protections
 from upstream.types import Context, Image
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,11 +23,11 @@ def protections(
 ) -> PropertyProtections:
     file = folder / "protections.conf"
     file.write_text(text)
-    return load(file, rule_format, policy or Policy())
+    return load_protections(file, rule_format, policy or Policy())
 
 
 def test_without_a_file_everything_is_everybodys() -> None:
-    unset = load(None, "roles", Policy())
+    unset = load_protections(None, "roles", Policy())
     image = Image(id="i", created_at=NOW, updated_at=NOW, properties={"a": "1"})
     assert unset.allow(Action.DELETE, "a", Context())
     assert unset.seen(image, Context()) is image
@@ -101,7 +100,7 @@ def test_a_file_that_cannot_be_followed_says_where_it_is_wrong(
 ) -> None:
     (tmp_path / "file").write_bytes(text.encode("latin-1"))
     with pytest.raises(ProtectionFileBroken, match=problem):
-        load(tmp_path / "file", rule_format, Policy())
+        load_protections(tmp_path / "file", rule_format, Policy())
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
@@ -112,10 +111,10 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_or_endless_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProtectionFileBroken, match="cannot be read: No such file"):
-        load(tmp_path / "none", "roles", Policy())
+        load_protections(tmp_path / "none", "roles", Policy())
     (tmp_path / "long").write_bytes(b"#" * (1024 * 1024 + 1))
     with pytest.raises(ProtectionFileBroken, match="longer"):
-        load(tmp_path / "long", "roles", Policy())
+        load_protections(tmp_path / "long", "roles", Policy())
 
 
 def test_rules_of_the_policy_decide_for_tokens_of_every_scope(tmp_path: Path) -> None:

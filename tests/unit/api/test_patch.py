@@ -11,7 +11,7 @@ from proxy.api.config import ApiConfig
 from proxy.api.patch import V20, V21, Draft, Operation, Verb
 from proxy.api.schemas import Schemas
 from proxy.errors import BadRequest, Forbidden, StateConflict, TooLarge, UnsupportedMediaType
-from proxy.property_protections import Action
+from proxy.policy import Action
 from upstream.registry import ImageChanges
 from upstream.types import Image, Status
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import structlog
 
 from proxy.api.image_formats import FormatInspection
-from proxy.import_plugins import qemu
-from proxy.import_plugins.base import Subject
+from proxy.imports.plugins import qemu
+from proxy.imports.plugins.base import Subject
 from proxy.tasks import TaskFailed
 from upstream.registry import ImageChanges
 

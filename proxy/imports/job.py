@@ -17,16 +17,15 @@ import structlog
 from proxy.api import import_requests
 from proxy.errors import RequestError
 from proxy.examination import HASHING_ALGORITHM, Examination
-from proxy.image_copies import copied
-from proxy.import_plan import ImportPlan
-from proxy.import_plugins import PLUGINS, Subject
-from proxy.import_progress import Progress
-from proxy.import_tools import ImportTools
-from proxy.import_undo import ImportUndo
+from proxy.imports.image_copies import copied
+from proxy.imports.plan import ImportPlan
+from proxy.imports.plugins import PLUGINS, Subject
+from proxy.imports.progress import ImportProgress
+from proxy.imports.remote_images import RemoteImage
+from proxy.imports.tools import ImportTools
+from proxy.imports.undo import ImportUndo
 from proxy.quotas import StorageLimit
-from proxy.remote_images import RemoteImage
-from proxy.tasks import GLINT, TaskFailed
-from proxy.tasks import Progress as TaskProgress
+from proxy.tasks import GLINT, Progress, TaskFailed
 from upstream.errors import Conflict, NotFound, UpstreamError
 from upstream.registry import STAGE_HOST, Ceiling, ImageChanges, Lock
 from upstream.stores import Stored
@@ -44,12 +43,14 @@ class _LockLost(Exception):
 class ImportJob:
     """A `proxy.tasks.Job`."""
 
+    TASK_TYPE = "api_image_import"
+
     def __init__(
         self,
         tools: ImportTools,
         task: Task,
         context: Context,
-        progress: Progress | None,
+        progress: ImportProgress | None,
         *,
         uri: str | None = None,
         stale: str | None = None,
@@ -96,7 +97,7 @@ class ImportJob:
         except UpstreamError as error:
             log.info("import.stale_task_left", task=task_id, error=type(error).__name__)
 
-    async def run(self, progress: TaskProgress) -> Mapping[str, Any]:
+    async def run(self, progress: Progress) -> Mapping[str, Any]:
         image = await self._do.registry.images.get(GLINT, self._image_id)
         image, size_bytes = await self._prepare(image)
         for number, store in enumerate(self._plan.stores, start=1):
@@ -179,7 +180,7 @@ class ImportJob:
             await self._do.staging.write(self._image_id, limited, None)
 
     async def _import_into(
-        self, store: str, image: Image, size_bytes: int, progress: TaskProgress, *, activates: bool
+        self, store: str, image: Image, size_bytes: int, progress: Progress, *, activates: bool
     ) -> None:
         """Raises UpstreamError, RequestError; _LockLost when nothing can be done any more."""
         examination = Examination(image, size_bytes, self._do.config)
@@ -285,7 +286,7 @@ async def _limited(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncGener
         yield chunk
 
 
-async def _watched(chunks: AsyncIterator[bytes], progress: TaskProgress) -> AsyncGenerator[bytes]:
+async def _watched(chunks: AsyncIterator[bytes], progress: Progress) -> AsyncGenerator[bytes]:
     """The same chunks, in pieces of about 1 MiB: each costs the waking of threads."""
     got_bytes = 0
     parts: list[bytes] = []

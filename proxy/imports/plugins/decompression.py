@@ -9,8 +9,8 @@ import os
 
 import structlog
 
-from proxy.import_plugins.archives import HEAD_BYTES, Unpacking, kind_of
-from proxy.import_plugins.base import Subject
+from proxy.imports.plugins.archives import HEAD_BYTES, Unpacking, kind_of
+from proxy.imports.plugins.base import Subject
 from proxy.tasks import TaskFailed
 from upstream.registry import ImageChanges
 

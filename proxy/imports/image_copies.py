@@ -5,8 +5,8 @@ from contextlib import aclosing, asynccontextmanager
 
 from cache import CacheError
 from proxy.blobs import active_locations, blob_of
-from proxy.image_bytes import bytes_of
-from proxy.import_tools import ImportTools
+from proxy.imports.image_bytes import bytes_of
+from proxy.imports.tools import ImportTools
 from proxy.tasks import TaskFailed
 from upstream.types import Image
 

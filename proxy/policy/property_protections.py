@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from proxy.policy import Policy
+from proxy.policy.policy import Policy
 from upstream.types import Context, Image
 
 RuleFormat = Literal["roles", "policies"]
@@ -95,7 +95,7 @@ class PropertyProtections:
         return image if len(shown) == len(image.properties) else replace(image, properties=shown)
 
 
-def load(path: Path | None, rule_format: RuleFormat, policy: Policy) -> PropertyProtections:
+def load_protections(path: Path | None, rule_format: RuleFormat, policy: Policy) -> PropertyProtections:
     """Read the file, in the blocking way. The policy keeps the rules that it names. Raises ProtectionFileBroken."""
     if path is None:
         return PropertyProtections(None)

@@ -1,4 +1,4 @@
-"""Imports: who makes the jobs (proxy/import_job.py), and keeps the staging folder clean."""
+"""Who makes the jobs of imports (`job.py`), and keeps the staging folder clean."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -7,9 +7,9 @@ import structlog
 
 from proxy.api import import_requests
 from proxy.api.import_requests import ImportRequest
-from proxy.import_job import ImportJob
-from proxy.import_progress import Progress
-from proxy.import_tools import ImportTools
+from proxy.imports.job import ImportJob
+from proxy.imports.progress import ImportProgress
+from proxy.imports.tools import ImportTools
 from proxy.tasks import GLINT, new_task
 from upstream.errors import NotFound, UpstreamError
 from upstream.registry import IMPORT_LOCK
@@ -17,8 +17,6 @@ from upstream.stores import redacted
 from upstream.types import Context, Image, Status, Task
 
 log = structlog.get_logger(__name__)
-
-TASK_TYPE = "api_image_import"
 
 
 class Importer:
@@ -39,8 +37,8 @@ class Importer:
         if isinstance(uri, str):
             document["method"] = {**document["method"], "uri": _shown(uri)}
         task_input = {"image_id": image.id, "import_req": document, "backend": list(stores)}
-        task = new_task(TASK_TYPE, context, image.id, task_input)
-        return ImportJob(self.tools, task, context, Progress.begin(image, stores), uri=uri, stale=stale)
+        task = new_task(ImportJob.TASK_TYPE, context, image.id, task_input)
+        return ImportJob(self.tools, task, context, ImportProgress.begin(image, stores), uri=uri, stale=stale)
 
     def recovered(self, task: Task) -> ImportJob:
         """Of a record whose process is gone: to be undone and released, not run."""

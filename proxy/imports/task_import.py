@@ -10,20 +10,19 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.api.import_requests import WEB_DOWNLOAD
-from proxy.import_job import ImportJob
-from proxy.import_progress import Progress
-from proxy.import_tools import ImportTools
-from proxy.tasks import GLINT, TaskFailed
-from proxy.tasks import Progress as TaskProgress
+from proxy.imports.job import ImportJob
+from proxy.imports.progress import ImportProgress
+from proxy.imports.tools import ImportTools
+from proxy.tasks import GLINT, Progress, TaskFailed
 from upstream.errors import NotFound
 from upstream.registry import Ceiling
 from upstream.types import Context, Image, Task
 
-TASK_TYPE = "import"
-
 
 class TaskImport:
     """A `proxy.tasks.Job`. A task of another type than `import` has no `image`, and fails, as in Glance."""
+
+    TASK_TYPE = "import"
 
     def __init__(
         self, tools: ImportTools, task: Task, context: Context, image: Image | None, ceiling: Ceiling | None = None
@@ -38,7 +37,7 @@ class TaskImport:
     async def claim(self) -> None:
         await self._do.registry.tasks.create(self._task)
 
-    async def run(self, progress: TaskProgress) -> Mapping[str, Any] | None:
+    async def run(self, progress: Progress) -> Mapping[str, Any] | None:
         store = next((info.id for info in self._do.stores.infos() if info.is_default), None)
         if self._image is None or store is None:
             raise TaskFailed("Such a task begins by an import of an image, or by a new location, and by nothing else.")
@@ -53,7 +52,7 @@ class TaskImport:
         method = {"name": WEB_DOWNLOAD}
         task_input = {"image_id": image.id, "import_req": {"method": method}, "backend": [store]}
         task = replace(self._task, image_id=image.id, input=task_input)
-        return ImportJob(self._do, task, self._context, Progress.begin(image, [store]), uri=uri, has_record=True)
+        return ImportJob(self._do, task, self._context, ImportProgress.begin(image, [store]), uri=uri, has_record=True)
 
     async def undo(self) -> None:
         """The image goes, as it came with the task; a crash may have come before it knew its store."""

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import structlog
 
-from proxy.import_plan import ImportPlan
-from proxy.import_progress import Progress
-from proxy.import_tools import ImportTools
+from proxy.imports.plan import ImportPlan
+from proxy.imports.progress import ImportProgress
+from proxy.imports.tools import ImportTools
 from proxy.tasks import GLINT
 from upstream.errors import Conflict, NotFound, NotSupported
 from upstream.registry import IMPORT_LOCK, ImageChanges, Lock
@@ -36,11 +36,11 @@ class ImportUndo:
             return
         if image.properties.get(IMPORT_LOCK) != self._task.id:
             return
-        progress = Progress.of(image)
+        progress = ImportProgress.of(image)
         progress.refused(self._plan.stores if refusing is None else refusing)
         removed = self._to_remove(image)
         if image.status is Status.ACTIVE and not removed:
-            progress = Progress(failed=progress.failed - {location.store or "" for location in image.locations})
+            progress = ImportProgress(failed=progress.failed - {location.store or "" for location in image.locations})
         progress.importing.clear()
         await self._set_back(image, progress, removed, restored)
         for location in removed:
@@ -56,7 +56,7 @@ class ImportUndo:
         return made
 
     async def _set_back(
-        self, image: Image, progress: Progress, removed: Sequence[Location], restored: ImageChanges
+        self, image: Image, progress: ImportProgress, removed: Sequence[Location], restored: ImageChanges
     ) -> None:
         columns = dict(restored.columns)
         if image.status is Status.IMPORTING:

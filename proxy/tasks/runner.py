@@ -20,7 +20,7 @@ from typing import Any, Protocol, Self
 import structlog
 
 from proxy.errors import RequestError
-from proxy.task_claims import Claim, Claims
+from proxy.tasks.claims import Claim, Claims
 from upstream.errors import Conflict, NotFound, UpstreamError
 from upstream.registry import Tasks
 from upstream.retry import slot_s

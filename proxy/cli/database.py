@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli_options import ConfigFile, Overrides, fail, load_or_exit
+from proxy.cli.options import INTERRUPTED, ConfigFile, Json, Overrides, fail, load_or_exit
 
 database_app = typer.Typer()
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document per line on standard output.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many rows would go.")]
 MaxRows = Annotated[
     int,
@@ -20,7 +19,7 @@ MaxRows = Annotated[
 ]
 _AGES = ("--age-in-days", "--age_in_days")
 _SINCE_1970_DAYS_MAX = 18_000  # no purge reaches behind the first images there were
-_CAN_INIT, _INTERRUPTED = 3, 130
+_CAN_INIT = 3
 
 
 def _age(days: int) -> int:
@@ -144,7 +143,7 @@ def _purge(
         fail(str(error))
     except KeyboardInterrupt:
         typer.echo("glint: interrupted; what is gone is gone, run it again for the rest", err=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     if not all_well:
         sys.exit(1)
 

@@ -18,19 +18,19 @@ def stores_in(image: Image, name: str) -> set[str]:
 
 
 @dataclass(slots=True)
-class Progress:
+class ImportProgress:
     """Changed by its one task, which has the import lock. A copy of what the image shows."""
 
     importing: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
 
     @classmethod
-    def begin(cls, image: Image, stores: Collection[str]) -> "Progress":
+    def begin(cls, image: Image, stores: Collection[str]) -> "ImportProgress":
         """What an earlier import left is no more: nobody else works on the image."""
         return cls(importing=set(stores), failed=stores_in(image, FAILED) - set(stores))
 
     @classmethod
-    def of(cls, image: Image) -> "Progress":
+    def of(cls, image: Image) -> "ImportProgress":
         return cls(importing=stores_in(image, IMPORTING), failed=stores_in(image, FAILED))
 
     def took(self, store: str) -> None:

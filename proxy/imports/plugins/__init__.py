@@ -6,12 +6,12 @@ Source: glance/async_/flows/plugins.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from proxy.import_plugins.base import Plugin, Subject
-from proxy.import_plugins.conversion import convert
-from proxy.import_plugins.decompression import decompress
-from proxy.import_plugins.injection import inject
-from proxy.import_plugins.nothing import do_nothing
-from proxy.import_plugins.qemu import ProgramMissing, check_programs
+from proxy.imports.plugins.base import Plugin, Subject
+from proxy.imports.plugins.conversion import convert
+from proxy.imports.plugins.decompression import decompress
+from proxy.imports.plugins.injection import inject
+from proxy.imports.plugins.nothing import do_nothing
+from proxy.imports.plugins.qemu import ProgramMissing, check_programs
 
 PLUGINS: Mapping[str, Plugin] = MappingProxyType(
     {

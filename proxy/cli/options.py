@@ -1,13 +1,23 @@
-"""What the modules of arguments share: the options that name a configuration, and how a command fails."""
+"""What the modules of arguments share: options that many commands have, and how commands run and fail."""
 
+import asyncio
 import os
 import sys
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from proxy.config import Config, ConfigError, load
+
+
+def _checked_urls(urls: list[str] | None) -> list[str] | None:
+    for url in urls or ():
+        if not url.startswith(("http://", "https://")):
+            raise typer.BadParameter(f"expected a URL such as http://10.0.0.7:9292, got {url!r}")
+    return urls
+
 
 ConfigFile = Annotated[
     Path | None,
@@ -22,6 +32,19 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One key, such as cache.size_max='2 GiB'; may be repeated."),
 ]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--node",
+        callback=_checked_urls,
+        metavar="URL",
+        help="A running Glint; may be repeated. Default: the one of --config. OS_CACERT: who vouches for https.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document per line on standard output.")]
+
+INTERRUPTED = 130
+"""Exit status of a command that a signal ended."""
 
 _DEFAULT_FILES = (Path("config.yaml"), Path("/etc/glint/config.yaml"))
 _WRONG_USAGE = 2
@@ -48,6 +71,23 @@ def serve_or_exit(front: str, config: Path | None, overrides: list[str] | None) 
         command.run(FRONTS[front], loaded)
     except STARTUP_ERRORS as error:
         fail(str(error))
+
+
+def run_or_exit(
+    run: Callable[[Mapping[str, str]], Coroutine[None, None, bool]], *, on_interrupt: str = "interrupted"
+) -> None:
+    """Run a command that asks a running Glint; exit status 0 only if it says that all went well."""
+    from proxy.commands.errors import CommandFailed  # noqa: PLC0415
+
+    try:
+        all_well = asyncio.run(run(os.environ))
+    except CommandFailed as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo(f"glint: {on_interrupt}", err=True)
+        sys.exit(INTERRUPTED)
+    if not all_well:
+        sys.exit(1)
 
 
 def fail(message: str) -> NoReturn:

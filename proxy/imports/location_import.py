@@ -19,7 +19,7 @@ import structlog
 from cache import CacheError, DigestMismatch, ImageCache, in_thread
 from proxy.api.config import ApiConfig
 from proxy.blobs import active_locations, blob_of
-from proxy.image_bytes import bytes_of
+from proxy.imports.image_bytes import bytes_of
 from proxy.tasks import GLINT, Progress, new_task
 from upstream.errors import Conflict, Invalid, NotFound, Unavailable, UpstreamError
 from upstream.registry import IMPORT_LOCK, Ceiling, ImageChanges, Lock, Registry
@@ -29,7 +29,6 @@ from upstream.types import Context, Image, Location, Status, Task
 
 log = structlog.get_logger(__name__)
 
-KIND = "location_import"
 HASHING_ALGORITHM = "sha512"
 
 _THREADS = 2
@@ -37,7 +36,7 @@ _WATCH_S = 2.0
 _PIECES_A_MESSAGE = 64
 
 
-class Tools:
+class LocationImports:
     """What the jobs of one Glint share. Close it when none runs any more."""
 
     def __init__(self, registry: Registry, stores: Stores, cache: ImageCache, config: ApiConfig) -> None:
@@ -65,15 +64,17 @@ class Asked:
 
 
 class LocationImport:
-    """See `Job`. One whose process is gone can only be undone: it was not `asked` here."""
+    """A `proxy.tasks.Job`. One whose process is gone can only be undone: it was not `asked` here."""
 
-    def __init__(self, tools: Tools, task: Task, asked: Asked | None = None) -> None:
+    TASK_TYPE = "location_import"
+
+    def __init__(self, tools: LocationImports, task: Task, asked: Asked | None = None) -> None:
         self._tools, self._task, self._asked = tools, task, asked
 
     @classmethod
-    def new(cls, tools: Tools, asked: Asked) -> "LocationImport":
+    def new(cls, tools: LocationImports, asked: Asked) -> "LocationImport":
         described = {"image_id": asked.image.id, "loc_url": asked.location.url, "validation_data": dict(asked.stated)}
-        return cls(tools, new_task(KIND, asked.context, asked.image.id, described), asked)
+        return cls(tools, new_task(cls.TASK_TYPE, asked.context, asked.image.id, described), asked)
 
     @property
     def task(self) -> Task:

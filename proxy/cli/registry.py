@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli_database import database_app
-from proxy.cli_options import ConfigFile, Overrides, fail, load_or_exit, serve_or_exit
+from proxy.cli.database import database_app
+from proxy.cli.options import ConfigFile, Overrides, fail, load_or_exit, serve_or_exit
 
 registry_app = typer.Typer(no_args_is_help=True, help="Make the database of image metadata, and work on it.")
 metadefs_app = typer.Typer(

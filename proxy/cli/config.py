@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli_options import ConfigFile, Overrides, config_file, load_or_exit, tell
+from proxy.cli.options import ConfigFile, Overrides, config_file, load_or_exit, tell
 from proxy.config import origins
 
 config_app = typer.Typer(

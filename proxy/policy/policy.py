@@ -9,8 +9,8 @@ import structlog
 from oslo_policy import policy as oslo
 
 from proxy.errors import Forbidden
-from proxy.policy_checks import Credentials, Decide, RulesBroken, Target, compile_rules
-from proxy.policy_rules import ADMIN_RULE, OLD_DEFAULTS, OPERATIONS, OWNERS_ALONE, RULES
+from proxy.policy.checks import Credentials, Decide, RulesBroken, Target, compile_rules
+from proxy.policy.rules import ADMIN_RULE, OLD_DEFAULTS, OPERATIONS, OWNERS_ALONE, RULES
 from upstream.types import Context, Image
 
 log = structlog.get_logger(__name__)

@@ -2,7 +2,7 @@
 
 import structlog
 
-from proxy.import_plugins.base import Subject
+from proxy.imports.plugins.base import Subject
 from upstream.registry import ImageChanges
 
 log = structlog.get_logger(__name__)

@@ -1,6 +1,6 @@
 """The plugin that Glance has for those who want none."""
 
-from proxy.import_plugins.base import Subject
+from proxy.imports.plugins.base import Subject
 from upstream.registry import ImageChanges
 
 

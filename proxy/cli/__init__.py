@@ -1,0 +1,3 @@
+from proxy.cli.root import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,1 @@
+"""Image data that are not uploaded: staged, fetched, copied or only pointed at, by tasks that outlive their request."""
