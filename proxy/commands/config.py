@@ -15,7 +15,7 @@ from proxy.config import Config
 from proxy.config_import.yaml_text import flow, size_text
 from proxy.imports.plugins import ProgramMissing, check_programs
 from proxy.policy import Policy, PolicyFileBroken, ProtectionFileBroken, load_protections
-from upstream.registry import RegistryMisconfigured, open_registry
+from upstream.registry import RegistryMisconfigured, check_registry
 from upstream.stores import (
     FileStoreConfig,
     HttpStoreConfig,
@@ -28,10 +28,12 @@ from upstream.stores.rbd import BindingsMissing, load_bindings
 
 _USER_INFO = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 _MASK = "***"
+_CACHE_MIN_BYTES = 1024 * 1024
+_EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 
 
 def check(config: Config) -> list[str]:
-    """What would keep `glint serve` from starting although every value is well formed: files, and what is built in."""
+    """What would keep `glint serve` from starting, or from being of use, although every value is well formed."""
     problems = [
         f"{key}: {file} cannot be read: {reason}" for key, file in _files(config) if (reason := _unreadable(file))
     ]
@@ -41,12 +43,26 @@ def check(config: Config) -> list[str]:
     except ProgramMissing as error:
         problems.append(str(error))
     problems += _problems_of_stores(config.stores)
+    problems += _implausible(config)
     if config.registry.kind == "glance":
         return problems  # whether it is there is seen when it is asked
     try:
-        open_registry(config.registry)
+        check_registry(config.registry)
     except RegistryMisconfigured as error:
         problems.append(str(error))
+    return problems
+
+
+def _implausible(config: Config) -> list[str]:
+    """What is well formed and cannot be meant."""
+    problems = []
+    if (size_bytes := int(config.cache.size_max)) < _CACHE_MIN_BYTES:
+        expected = 'expected a size with its unit, such as "500 GiB"'
+        problems.append(f"cache.size_max: no image fits into {size_bytes} bytes; {expected}")
+    served, numbers = config.server, config.metrics
+    is_shared = served.host == numbers.host or _EVERYWHERE & {served.host, numbers.host}
+    if served.port and served.port == numbers.port and is_shared:
+        problems.append(f"metrics.port: expected another port than server.port, {served.port}")
     return problems
 
 

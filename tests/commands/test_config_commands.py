@@ -32,6 +32,21 @@ def test_all_problems_go_to_standard_error_with_exit_status_2() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("registry.url=oracle://u:hunter2@db/glance", "registry.url: expected one of sqlite, postgresql, "),
+        ("cache.size_max=500", "cache.size_max: no image fits into 500 bytes; expected a size with its unit"),
+        ("metrics.port=9292", "metrics.port: expected another port than server.port, 9292"),
+    ],
+)
+def test_what_is_well_formed_and_cannot_be_meant_is_told(override: str, told: str) -> None:
+    result = glint("config", "check", "--set", override)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"glint: {told}")
+    assert "hunter2" not in result.stderr
+
+
 def test_files_that_are_missing_and_kinds_that_are_not_there_are_told(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_text("get_image: 5\n")
     result = glint(

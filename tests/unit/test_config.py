@@ -95,7 +95,7 @@ def test_all_problems_are_told_at_once_each_with_its_path(tmp_path: Path) -> Non
         "cache.size_max: expected a size such as \"20 GiB\", got 'lots'",
         "cache.sizes: unknown key; did you mean size_max?",
         "logging.level: expected 'debug', 'info', 'warning' or 'error', got 'loud'",
-        "metrics.port: input should be less than or equal to 65535, got 70000",
+        "metrics.port: expected at most 65535, got 70000",
         "server.port: expected a whole number, got 'http'",
     ]
 
@@ -111,6 +111,45 @@ def test_all_problems_are_told_at_once_each_with_its_path(tmp_path: Path) -> Non
     ],
 )
 def test_an_unknown_key_is_an_error_that_names_the_nearest(override: str, told: str) -> None:
+    assert problems_of(None, override) == [told]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("server.workers=-1", "server.workers: expected at least 0, got -1"),
+        ("server.workers=1.5", "server.workers: expected a whole number, got 1.5"),
+        ("cache.fill_idle_s=0", "cache.fill_idle_s: expected more than 0.0, got 0"),
+        ("cache.stall_s=10s", "cache.stall_s: expected a number, got '10s'"),
+        ("server.host=[a]", "server.host: expected a text"),
+        (
+            "server.public_endpoint=images.example.org",
+            "server.public_endpoint: expected a URL such as https://images.example.org:9292, got 'images.example.org'",
+        ),
+        (
+            "token_cache.memcached_servers='10.0.0.1:11211'",
+            "token_cache.memcached_servers: expected a list, such as [one, two], got '10.0.0.1:11211'",
+        ),
+        (
+            "stores.backends.w={kind: http, denied_networks: [10.0.0.0/33]}",
+            "stores.backends.w.denied_networks.0: expected a network such as 10.0.0.0/8, got '10.0.0.0/33'",
+        ),
+        ("stores.default=fast", "stores.default: expected one of the backends (local), got 'fast'"),
+        (
+            "stores.backends.c={kind: ceph}",
+            "stores.backends.c.kind: expected one of 'file', 'http', 'rbd', 's3', 'swift', got 'ceph'",
+        ),
+        (
+            "stores.backends.a,b={kind: file, dir: b}",
+            "stores.backends.a,b: expected a text that matches ^[^\\s,/]{1,255}$, got 'a,b'",
+        ),
+        (
+            "registry.kind=glance",
+            "registry.glance.url: required with kind glance, such as http://glance.example.org:9292",
+        ),
+    ],
+)
+def test_what_was_expected_is_said_in_words_of_the_file(override: str, told: str) -> None:
     assert problems_of(None, override) == [told]
 
 
@@ -236,6 +275,32 @@ def test_bad_yaml_is_told_with_its_place_and_without_its_text(tmp_path: Path) ->
     assert problem.startswith(f"{path}, line ")
     assert problem.endswith("is not valid YAML")
     assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("server:\n\tport: 1\n", ", line 2, column 1: is not valid YAML; indent by spaces, not by tabs"),
+        (
+            "auth: {keystone: {password: %x}}\n",
+            ", line 1, column 29: is not valid YAML; put quotes around a value that begins with a sign such as @ or %",
+        ),
+        (
+            "auth: {keystone: {password: *x}}\n",
+            ", line 1, column 29: is not valid YAML; put quotes around a value that begins with *",
+        ),
+        ("server: {port: 1}\ncache:\nserver: {port: 2}\n", ", line 3, column 1: server stands there twice"),
+    ],
+)
+def test_what_is_usually_wrong_with_yaml_is_told(tmp_path: Path, text: str, told: str) -> None:
+    path = written(tmp_path, text)
+    assert problems_of(path) == [f"{path}{told}"]
+
+
+def test_a_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes("server: {host: é}".encode("latin-1"))
+    assert problems_of(path) == [f"{path}: expected text in UTF-8"]
 
 
 @pytest.mark.parametrize(("text", "kind"), [("- a\n", "list"), ("just words\n", "str")])

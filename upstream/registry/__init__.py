@@ -27,7 +27,7 @@ from upstream.registry.config import (
     RegistryServiceConfig,
     RemoteRegistryConfig,
 )
-from upstream.registry.kinds import open_registry
+from upstream.registry.kinds import check_registry, open_registry
 from upstream.registry.locations import LEFTOVER, DueLocation, DueQuery, Locations, PendingImage
 from upstream.registry.metadefs import (
     DEFAULT_OWNER,
@@ -98,6 +98,7 @@ __all__ = [
     "TaskQuery",
     "Tasks",
     "Usage",
+    "check_registry",
     "open_registry",
     "open_service",
 ]

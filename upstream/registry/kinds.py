@@ -7,11 +7,19 @@ from upstream.registry import remote
 from upstream.registry.base import Registry
 from upstream.registry.config import RegistryConfig, RegistryMisconfigured
 from upstream.registry.sql import registry as sql
+from upstream.registry.sql.urls import with_driver
 
 KINDS: Mapping[str, Callable[[RegistryConfig], AbstractAsyncContextManager[Registry]]] = {
     "sql": sql.open_registry,
     "remote": remote.open_registry,
 }
+
+
+def check_registry(config: RegistryConfig) -> None:
+    """Raises RegistryMisconfigured for what keeps it from being opened, as far as is known without asking anybody."""
+    open_registry(config)
+    if config.kind == "sql":
+        with_driver(config.url)
 
 
 def open_registry(config: RegistryConfig) -> AbstractAsyncContextManager[Registry]:
