@@ -17,6 +17,7 @@ from upstream.types import Location
 log = structlog.get_logger()
 
 SERVICE = "os_glance_staging_store"
+KEY = "api.staging_dir"
 
 
 class Staging:
@@ -77,9 +78,9 @@ class Staging:
 
 @asynccontextmanager
 async def open_staging(folder: Path) -> AsyncIterator[Staging]:
-    """Make the folder if there is none, and remove what killed processes were writing."""
+    """Make the folder if there is none, and remove what killed processes were writing. Raises Denied."""
     folder = await asyncio.to_thread(folder.absolute)
-    store = await file.open_store(SERVICE, FileStoreConfig(kind="file", dir=folder, file_mode=0o600))
+    store = await file.open_store(SERVICE, FileStoreConfig(kind="file", dir=folder, file_mode=0o600), key=KEY)
     try:
         yield Staging(folder, store)
     finally:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tests.contract.stores.peers import arriving, read_whole
 from tests.origin import KIB, MIB, Fixed, Noise
 from upstream.errors import DataNotFound, Denied, Duplicate, Invalid, StoreFull
-from upstream.stores import StoresConfig
+from upstream.stores import StoresConfig, open_staging
 from upstream.stores.file import FileStore, FileStoreConfig, open_store
 from upstream.stores.file.room import Room, ranked
 from upstream.types import Location
@@ -198,6 +198,14 @@ async def test_a_folder_that_cannot_be_made_is_left_out_unless_it_is_the_only_on
         async with opened(bad):
             raise AssertionError("opened")
     assert f"uid {os.geteuid()}" in str(told.value)
+
+
+async def test_a_staging_folder_that_cannot_be_made_is_told_by_the_key_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    bad = tmp_path / "file" / "staging"
+    with pytest.raises(Denied, match=rf"^api\.staging_dir: {bad} cannot be made or read: Not a directory"):
+        async with open_staging(bad):
+            raise AssertionError("opened")
 
 
 async def test_a_folder_that_fails_later_is_passed_over(tmp_path: Path) -> None:

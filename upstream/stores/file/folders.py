@@ -45,7 +45,7 @@ class Folders:
             elif file_mode is not None and dir_mode is None:
                 _open_to(folder, file_mode)
         if not usable:
-            raise Denied(f"stores.backends.{self.store_id}: {last}, by the user of this process (uid {os.geteuid()})")
+            raise Denied(f"{last}, by the user of this process (uid {os.geteuid()})")
         self._all = usable
         return removed
 

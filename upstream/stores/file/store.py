@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from upstream.errors import Unproved, WrongLength
+from upstream.errors import Denied, Unproved, WrongLength
 from upstream.stores.base import Stored, Witness
 from upstream.stores.file.config import READ_BYTES, FileStoreConfig
 from upstream.stores.file.files import Folder, Whole
@@ -121,19 +121,25 @@ class FileStore:
         return await asyncio.wrap_future(future)
 
 
-async def open_store(store_id: str, config: FileStoreConfig) -> FileStore:
+async def open_store(store_id: str, config: FileStoreConfig, *, key: str | None = None) -> FileStore:
     """Make the folders that are not there, and remove what killed processes left in them.
 
-    Raises Denied, and Invalid for a metadata file that is none, both in words for operators.
+    `key` is where they stand in the configuration. Raises Denied, and Invalid for a metadata file that is none, both in
+    words for operators.
     """
+    key = key or f"stores.backends.{store_id}"
     pool = ThreadPoolExecutor(config.threads_max, thread_name_prefix=f"store-{store_id}")
     all_folders = [Folder(store_id, folder.path.absolute(), folder.priority) for folder in config.folders]
     folders = Folders(store_id, all_folders, config.free_min)
 
     def prepare() -> tuple[int, Mounts]:
-        key, file = f"stores.backends.{store_id}.metadata_file", config.metadata_file
+        file = config.metadata_file
         file_mode = None if config.read_only else config.file_mode
-        return folders.prepare(config.dir_mode, file_mode), read_mounts(key, file) if file else ()
+        try:
+            removed = folders.prepare(config.dir_mode, file_mode)
+        except Denied as error:
+            raise Denied(f"{key}: {error}") from error
+        return removed, read_mounts(f"{key}.metadata_file", file) if file else ()
 
     try:
         removed, mounts = await asyncio.wrap_future(pool.submit(prepare))
