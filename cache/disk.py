@@ -14,7 +14,7 @@ from cache.files import become_reader, is_at, sync_folder, write_durably
 from cache.layout import SUMS
 from cache.sums import sums_bytes
 
-_READ_BYTES = 4 * 1024 * 1024
+READ_BYTES = 1024 * 1024
 
 
 def charge_bytes(size_bytes: int) -> int:
@@ -106,6 +106,6 @@ class Folder(Claims):
         digest = hashlib.new(algorithm, usedforsecurity=False)
         with self.entry_path(key).open("rb", buffering=0) as file:
             become_reader(file.fileno())
-            while is_wanted() and (piece := file.read(_READ_BYTES)):
+            while is_wanted() and (piece := file.read(READ_BYTES)):
                 digest.update(piece)
         return digest.hexdigest()

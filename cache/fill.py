@@ -1,5 +1,7 @@
 """One copy of a blob from its source to the disk. Belongs to no client: it outlives whoever asked first."""
 
+import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,14 +13,15 @@ from cache.claims import Claim
 from cache.disk import Folder
 from cache.errors import GoneRound
 from cache.files import Mark, look, set_mark, write_all
-from cache.progress import Progress
-from cache.range_policy import FillRate
+from cache.flight import Flight
 from cache.resume import resuming
 from cache.threads import DiskThreads, in_thread
-from cache.types import MIB, Blob, Source, Span
+from cache.traffic import Traffic
+from cache.types import MIB, Span
 from cache.writer import Writer
 
 _COPY_BYTES = 8 * MIB
+_HELD_POLL_S = 0.1
 _CATCH_UP_BYTES = 256 * MIB  # well within the time after which a disk is said to hang
 _WRITE_BACK_BYTES = 64 * MIB
 
@@ -34,24 +37,22 @@ class FillTools:
     idle_s: float
     verify_digest: bool
     drop_behind_min_bytes: int
+    traffic: Traffic
     resumed: Callable[[Exception], None]
 
 
 class Fill:
     """Reads the source, writes, checks, publishes. Its file is `claim`'s, which may hold a part already.
 
-    Watchers in this process have `progress`, those of others the file's length and mark.
+    Watchers in this process have the flight's progress, those of others the file's length and mark.
     """
 
-    def __init__(
-        self, blob: Blob, claim: Claim, progress: Progress, rate: FillRate, source: Source, tools: FillTools
-    ) -> None:
-        assert blob.size_bytes is not None
-        self.blob, self.size_bytes = blob, blob.size_bytes
+    def __init__(self, flight: Flight, claim: Claim, tools: FillTools) -> None:
+        self.blob, self.size_bytes = flight.blob, flight.size_bytes
         self.path, self.fd = claim.path, claim.fd
         self.at = claim.size_bytes
-        self._progress, self._rate, self._source, self._tools = progress, rate, source, tools
-        self._check = Check(blob.key, blob.digest if tools.verify_digest else None)
+        self._flight, self._progress, self._tools = flight, flight.progress, tools
+        self._check = Check(self.blob.key, self.blob.digest if tools.verify_digest else None)
         self._is_large = self.size_bytes >= tools.drop_behind_min_bytes
         self._sums = b""
         self._written_back = 0
@@ -72,7 +73,7 @@ class Fill:
         if self.at < self.size_bytes:
             span = Span(self.at, self.size_bytes)
             opened = resuming(
-                self._source,
+                self._flight.source,
                 self.blob.key,
                 span,
                 is_to_end=True,
@@ -130,6 +131,7 @@ class Fill:
             self._check,
             self._tools.disk,
             self._tools.hashing,
+            is_urgent=lambda: self._flight.purpose == "demand",
             written=self._advance,
             wrote_back=self._write_back,
         )
@@ -137,15 +139,30 @@ class Fill:
             async for piece in pieces:
                 self._stop_if_gone_round()
                 await writer.put(piece)
+                await self._hold_back(len(piece))
             await writer.flush()
         finally:
             await writer.stop()
 
+    async def _hold_back(self, size_bytes: int) -> None:
+        """Return when another piece may be taken: at once, unless only others have clients that wait."""
+        flight, traffic, now_s = self._flight, self._tools.traffic, time.monotonic()
+        if flight.purpose == "demand" or not traffic.is_there(now_s):
+            return
+        due_s = traffic.pace.pay(size_bytes, now_s)
+        while not flight.is_demanded.is_set() and traffic.is_there(now_s) and now_s < due_s:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(due_s - now_s, _HELD_POLL_S)):
+                    await flight.is_demanded.wait()
+            now_s = time.monotonic()
+
     def _advance(self, at: int) -> None:
         self.at = at
+        if self._flight.purpose == "demand":
+            self._tools.traffic.came()
         if not self._progress.has_ended:  # readers may have been sent away from a disk that hangs
             self._progress.advance(at)
-            self._rate.sample(time.monotonic(), self._progress.watermark)
+            self._flight.rate.sample(time.monotonic(), self._progress.watermark)
 
     def _write_back(self, at: int) -> None:
         if self._is_large and at - self._written_back >= _WRITE_BACK_BYTES:

@@ -31,6 +31,7 @@ class Flight:
         assert blob.size_bytes is not None
         self.blob, self.source, self.may_fill = blob, source, may_fill
         self.purpose: Purpose = "demand"
+        self.is_demanded = asyncio.Event()  # since it was begun for another purpose
         self.size_bytes = blob.size_bytes
         self.progress = Progress(blob.size_bytes)
         self.rate = FillRate()
@@ -92,6 +93,8 @@ class Flight:
         """From here on this is why the blob is read."""
         self.purpose = purpose
         self.source.wanted_for(purpose)
+        if purpose == "demand":
+            self.is_demanded.set()
 
     def join(self) -> None:
         self.readers += 1

@@ -58,6 +58,7 @@ class Flights:
         except BaseException:
             self._demand.close()
             raise
+        self._tools.traffic.open(self._demand)
         return self
 
     async def __aexit__(
@@ -68,6 +69,7 @@ class Flights:
         try:
             await self._group.__aexit__(kind, error, trace)
         finally:
+            self._tools.traffic.close()
             self._demand.close()
 
     def get(self, key: str) -> Flight | None:
@@ -244,9 +246,7 @@ class Flights:
                 if look(claim.fd).mark is Mark.QUEUED:
                     await self._tools.disk("write", set_mark, claim.fd, Mark.STARTING)
                 flight.started.set()
-                await self._fly(
-                    flight, Fill(flight.blob, claim, flight.progress, flight.rate, flight.source, self._tools)
-                )
+                await self._fly(flight, Fill(flight, claim, self._tools))
         finally:
             del self._filling[flight]
 

@@ -2,18 +2,19 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
 from cache.boarding import Boarding
-from cache.disk import Folder
+from cache.disk import READ_BYTES, Folder
 from cache.errors import Abandoned, CacheError, DigestMismatch, DiskFailed
 from cache.fill import FillTools
 from cache.flight import Flight, Part
@@ -23,6 +24,7 @@ from cache.ledger import Ledger
 from cache.reader import Reader
 from cache.rows import Entry, Usage
 from cache.threads import DiskThreads, in_thread
+from cache.traffic import Traffic
 from cache.types import Blob, CacheConfig, Outcome, Purpose, Source, Span
 from cache.watch import DiskWatch
 from metrics import Instruments
@@ -34,7 +36,7 @@ _OPENERS = 8  # apart, since an fsync takes seconds, in which clients must find 
 _LOCAL_OPENERS = 4  # apart, since a local store may be well while the cache's disk hangs
 _HASHING_THREADS = 4
 _CHECKERS = 2  # apart, since reading back a large entry takes minutes, in which clients must find a free thread
-_STORED_POLL_S = 0.05
+_HELD_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class ImageCache:
         self._openers = ThreadPoolExecutor(_OPENERS, thread_name_prefix="cache-open")
         self._local_openers = ThreadPoolExecutor(_LOCAL_OPENERS, thread_name_prefix="local-open")
         self._opening = DiskThreads(self._openers, self._watch)
+        self._traffic = Traffic(config.background_rate_beside_demand)
         self._ledger = Ledger(self._folder, config, self._watch, instruments)
         tools = FillTools(
             folder=self._folder,
@@ -71,6 +74,7 @@ class ImageCache:
             idle_s=config.fill_idle_s,
             verify_digest=config.verify_digest,
             drop_behind_min_bytes=config.drop_behind_min,
+            traffic=self._traffic,
             resumed=self._count_resume,
         )
         self._flights = Flights(config, self._ledger, tools, instruments)
@@ -100,6 +104,10 @@ class ImageCache:
     def when_lost(self, refetch: Callable[[str], None]) -> None:
         """Have `refetch` called with the key of whatever should be there and is not: damaged, or left half filled."""
         self._housekeeping.refetch = refetch
+
+    def client_came(self) -> None:
+        """A client asks for an image: before anything is looked up for him. What is done for nobody holds back."""
+        self._traffic.came()
 
     @asynccontextmanager
     async def open(
@@ -246,7 +254,7 @@ class ImageCache:
                 self._folder.digest_entry,
                 blob.key,
                 blob.digest.algorithm,
-                lambda: not task.cancelling(),
+                lambda: self._may_read_on(task),
             )
         except FileNotFoundError:
             return False
@@ -258,3 +266,10 @@ class ImageCache:
         log.error("entry.damaged", key=blob.key, reason=str(mismatch))
         await self._ledger.quarantine(blob.key)
         return False
+
+    def _may_read_on(self, task: asyncio.Task[Any]) -> bool:
+        """Whether one more piece is to be read back, for `task`; beside clients not at once. Blocks."""
+        due_s = self._traffic.pace.pay(READ_BYTES, time.monotonic())
+        while not task.cancelling() and (now_s := time.monotonic()) < due_s and self._traffic.is_there(now_s):
+            time.sleep(_HELD_POLL_S)
+        return not task.cancelling()

@@ -12,14 +12,16 @@ from cache.files import write_all
 from cache.threads import DiskThreads, start_in_thread
 from cache.types import MIB
 
-_WAITING_MAX_BYTES = 4 * MIB
+_AT_ONCE_BYTES = 4 * MIB
+_PATIENT_BYTES = MIB  # of what no client waits for: when one comes, this much goes on before him
 _PIECES_MAX = 512  # in one call; the kernel takes 1024
 
 
 class Writer:
     """Takes pieces in order. What waits while a call runs goes into the next call together.
 
-    So a slow source has each piece on disk at once, and a fast one pays few calls. No more than 4 MiB wait.
+    So a slow source has each piece on disk at once, and a fast one pays few calls. No more than 4 MiB wait, or are in
+    one call; of what `is_urgent` says no client waits for, 1 MiB.
     """
 
     def __init__(
@@ -30,12 +32,13 @@ class Writer:
         disk: DiskThreads,
         hashing: ThreadPoolExecutor,
         *,
+        is_urgent: Callable[[], bool],
         written: Callable[[int], None],
         wrote_back: Callable[[int], None],
     ) -> None:
         """`written` is told how far the file goes, in the loop; `wrote_back` the same, in the thread that wrote."""
         self._fd, self._check, self._disk, self._hashing = fd, check, disk, hashing
-        self._written, self._wrote_back = written, wrote_back
+        self._is_urgent, self._written, self._wrote_back = is_urgent, written, wrote_back
         self._at = at
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -50,7 +53,7 @@ class Writer:
         self._waiting.append(piece)
         self._waiting_bytes += len(piece)
         self._go_on()
-        while self._waiting_bytes > _WAITING_MAX_BYTES and self._error is None:
+        while self._waiting_bytes > self._room_bytes and self._error is None:
             self._room.clear()
             await self._room.wait()
         if self._error is not None:
@@ -75,11 +78,16 @@ class Writer:
         if cancelled is not None:
             raise cancelled
 
+    @property
+    def _room_bytes(self) -> int:
+        return _AT_ONCE_BYTES if self._is_urgent() else _PATIENT_BYTES
+
     def _go_on(self) -> None:
         """Start the next call, unless one runs, or there is nothing to write."""
         if self._calls or not self._waiting or self._error is not None:
             return
-        batch, self._waiting = self._waiting[:_PIECES_MAX], self._waiting[_PIECES_MAX:]
+        count = fitting(self._waiting[:_PIECES_MAX], self._room_bytes)
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
         self._waiting_bytes = sum(map(len, self._waiting))
         self._room.set()
         self._idle.clear()
@@ -124,3 +132,12 @@ class Writer:
                 write_all(self._fd, memoryview(piece)[max(0, written - at) :], max(at, written))
             at += len(piece)
         self._wrote_back(stop)
+
+
+def fitting(pieces: Sequence[bytes], room_bytes: int) -> int:
+    """How many of them, from the first one on, go into so much room; one does in any case."""
+    for count, piece in enumerate(pieces):
+        room_bytes -= len(piece)
+        if room_bytes < 0:
+            return max(1, count)
+    return len(pieces)

@@ -29,6 +29,7 @@ _UNKNOWN_SIZE = 2**63 - 1
 
 async def download(call: Call) -> web.StreamResponse:
     """200, or 206 for a range; 204 if the image has no data, as clients of Glance expect it."""
+    call.services.cache.client_came()
     image = await call.image()
     if image.status is Status.DEACTIVATED and not call.context.is_admin:
         raise Forbidden("The requested image has been deactivated. Its data cannot be downloaded.")

@@ -35,6 +35,7 @@ _OF_THE_ANSWER = ("vary", "x-openstack-request-id")  # which are right for the d
 
 async def download(call: EdgeCall) -> web.StreamResponse:
     """As Glance answers it, but for where the bytes come from."""
+    call.services.cache.client_came()
     if call.request.body_exists:
         return await forward_data(call)  # which Glance refuses
     answer, image = await _asked(call)

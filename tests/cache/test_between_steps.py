@@ -172,7 +172,9 @@ async def test_what_is_read_back_for_the_digest_takes_no_thread_from_reads_past_
     with ThreadPoolExecutor(1) as busy, ThreadPoolExecutor(2) as threads:
         hanging = busy.submit(healed.wait)
         disk = DiskThreads(threads, DiskWatch(Instruments()))
-        writer = Writer(fd, MIB, check, disk, busy, written=lambda _: None, wrote_back=lambda _: None)
+        writer = Writer(
+            fd, MIB, check, disk, busy, is_urgent=lambda: True, written=lambda _: None, wrote_back=lambda _: None
+        )
         try:
             async with asyncio.timeout(5):
                 await writer.put(data[MIB : MIB + 4096])

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.edge.conftest import Serve
 from tests.edge.fake_glance import ADMIN, DEMO, FakeGlance
 from tests.edge.serving import Edge
@@ -52,6 +54,26 @@ async def test_an_image_that_is_asked_for_is_fetched_with_the_askers_token(edge:
         while '"state":"cached"' not in (await call(edge, "GET", f"/v2/cache/{image.id}", ADMIN))[1]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert fake.reads == [(0, ADMIN)]
+
+
+async def test_who_downloads_what_is_cached_holds_prewarms_back(
+    serve: Serve, fake: FakeGlance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cache.traffic.QUIET_S", 3600)
+    async with serve(cache={"background_rate_beside_demand": 1}) as edge:
+        cached, wanted = fake.add(DATA), fake.add(DATA, ANYONE)
+        await call(edge, "PUT", f"/v2/cache/{cached.id}", ADMIN)
+        await edge.until_cached(cached.id)
+        await edge.fetch(cached.id, DEMO)
+
+        await call(edge, "PUT", f"/v2/cache/{wanted.id}", ADMIN)
+        async with asyncio.timeout(10):
+            while (await edge.services.prewarmer.status(wanted.id, len(DATA))).present_bytes == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        for _ in range(4):
+            await edge.fetch(cached.id, DEMO)
+
+        assert '"state":"filling"' in (await call(edge, "GET", f"/v2/cache/{wanted.id}", ADMIN))[1]
 
 
 async def test_what_nobody_here_has_a_token_for_waits_for_one(edge: Edge, fake: FakeGlance) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cache import CacheState
 from tests.content import MIB, Noise
 from tests.origin import Fault, Gate, Origin
 from tests.served import Served, config_for, serving
@@ -75,3 +76,27 @@ async def test_a_store_that_hangs_with_all_its_slots_hangs_nothing_else(glint: S
         assert {await task for task in stuck} == {CONTENT.read()}
 
     assert glint.counted("glint_store_in_flight", store="web", purpose="demand") == 0
+
+
+async def test_who_downloads_what_is_cached_holds_prewarms_back(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cache.traffic.QUIET_S", 3600)
+    async with serving(config_for(tmp_path, {"cache": {"background_rate_beside_demand": 1}})) as glint:
+        cached, wanted = [await glint.register(CONTENT, origin.url(name)) for name in NAMES[:2]]
+        await glint.services.prewarmer.ask(cached)
+        await glint.until_cached(cached)
+        assert await glint.fetch(cached) == CONTENT.read()
+
+        await glint.services.prewarmer.ask(wanted)
+        async with asyncio.timeout(10):
+            while not await present_bytes(glint, wanted):  # noqa: ASYNC110 - it is no event
+                await asyncio.sleep(0.01)
+        for _ in range(20):
+            await glint.fetch(cached)
+
+        assert (await glint.services.prewarmer.status(wanted, MIB)).state is CacheState.FILLING
+
+
+async def present_bytes(glint: Served, image_id: str) -> int:
+    return (await glint.services.prewarmer.status(image_id, MIB)).present_bytes
