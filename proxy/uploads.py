@@ -14,7 +14,7 @@ from proxy.errors import BadRequest, Gone
 from proxy.examination import Examination
 from proxy.quotas import StorageLimit
 from proxy.services import Services
-from upstream.errors import Conflict, DataNotFound, Denied, NotFound, Unavailable, UpstreamError
+from upstream.errors import Conflict, DataNotFound, Denied, NotFound, StoreFull, Unavailable, UpstreamError
 from upstream.registry import LEFTOVER, Ceiling, ImageChanges
 from upstream.stores import Stored
 from upstream.types import Context, Image, Location, Status
@@ -115,7 +115,7 @@ class Upload:
     async def _write(self, chunks: AsyncGenerator[bytes], store: str | None) -> Stored:
         try:
             return await self._services.stores.write(self._image.id, chunks, self._expected_bytes, store)
-        except (Unavailable, Denied):
+        except (Unavailable, Denied, StoreFull):
             # A store that did not take all of it may not have let go of the beginning either.
             await self._leave(Location(url=LEFTOVER, metadata={"store": self._services.stores.chosen(store)}))
             raise

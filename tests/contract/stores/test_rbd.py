@@ -5,13 +5,13 @@ import errno
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.client import Client
+from tests.api.client import OCTETS, Client
 from tests.contract.stores.peers.peer import arriving, read_whole
 from tests.contract.stores.peers.rbd import RbdPeer, opened
 from tests.origin import MIB, Content, Fixed, Noise
@@ -280,6 +280,37 @@ async def test_a_connection_that_the_cluster_bars_is_replaced(peer: RbdPeer) -> 
         except Unavailable:
             assert time.monotonic() < deadline
     await asyncio.to_thread(peer.ceph.ceph, "osd", "blocklist", "rm", watcher["address"])
+
+
+async def test_a_cluster_that_is_full_says_so_at_once_and_keeps_nothing(peer: RbdPeer, tmp_path: Path) -> None:
+    """A whole Glint. As Glance: 413, and the image waits for its data again; what is there is read and deleted."""
+    ceph = {"kind": "rbd", "ceph_conf": peer.ceph.config, "user": peer.ceph.user, "chunk_size": "1 MiB"}
+    backends = {"backends": {"ceph": ceph}, "default": "ceph"}
+    data, room = Noise(4 * CHUNK, seed=10).read(), ExitStack()
+
+    async def filling() -> AsyncIterator[bytes]:
+        yield data
+        await asyncio.to_thread(room.enter_context, peer.ceph.full())
+        yield data
+
+    async with serving(config_for(tmp_path, {"stores": backends})) as served:
+        client = Client(served)
+        there, late, early = await client.upload(data), await client.create(), await client.create()
+        try:
+            for path, sent in ((late, filling()), (early, data)):
+                began_s = time.monotonic()
+                answer = await client.ask("PUT", f"{path}/file", data=sent, headers=OCTETS)
+                assert (answer.status, "ceph is full" in answer.text) == (413, True)
+                assert time.monotonic() - began_s < WAIT_S  # librados would wait for room as long
+                image = await client.show(path)
+                assert (image["status"], image["size"], image["checksum"]) == ("queued", None, None)
+            assert await peer.names() == [there[-36:]]
+            assert (await client.ask("GET", f"{there}/file")).body == data
+            assert (await client.ask("DELETE", there)).status == 204
+            assert (await objects(peer), await peer.names()) == (0, [])
+        finally:
+            await asyncio.to_thread(room.close)
+        assert (await client.ask("PUT", f"{early}/file", data=data, headers=OCTETS)).status == 204
 
 
 class TestFrozen:

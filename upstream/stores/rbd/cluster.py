@@ -14,6 +14,8 @@ from upstream.stores.rbd.failures import BROKEN, errno_of, translated
 
 log = structlog.get_logger()
 
+_TRASH = "rbd_trash"  # by librbd's own name
+
 
 class Connection:
     """Shut down when it is retired and nobody uses it any more: what still runs in it would crash the process."""
@@ -46,8 +48,11 @@ class Pool:
 
     def __init__(self, connection: Connection, name: str) -> None:
         self.fsid, self.client, self._connection = connection.fsid, connection.client, connection
+        self.name = name
         try:
             self.ioctx: Any = connection.client.open_ioctx(name)
+            # Else librados holds back what is written to a full cluster until there is room, or the time is over.
+            self.ioctx.set_osdmap_full_try()
         except BaseException:
             connection.release()
             raise
@@ -69,6 +74,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._is_closed = False
+        self._with_trash: set[tuple[str, str]] = set()
 
     def pool(self, name: str | None = None, fsid: str | None = None) -> Pool:
         """By default the store's own. Raises Invalid if the cluster is not `fsid`, Denied, Unavailable."""
@@ -85,6 +91,18 @@ class Cluster:
             self.note(error)
             with translated(self.service, "open the pool"):
                 raise
+
+    def ensure_trash(self, pool: Pool) -> None:
+        """Make the object through which librbd removes images: into a full pool it cannot be put any more.
+
+        Without it librbd says of an image that it is not there. Raises StoreFull, Denied, Unavailable.
+        """
+        if (pool.fsid, pool.name) in self._with_trash:
+            return
+        with self.noting("make room for a trash"), self.rados.WriteOpCtx() as operation:
+            operation.new(self.rados.LIBRADOS_CREATE_IDEMPOTENT)
+            pool.ioctx.operate_write_op(operation, _TRASH)
+        self._with_trash.add((pool.fsid, pool.name))
 
     @contextmanager
     def noting(self, what: str) -> Iterator[None]:

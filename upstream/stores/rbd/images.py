@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from upstream.errors import Conflict, Duplicate, Invalid
+from upstream.errors import Conflict, Duplicate, Invalid, StoreFull, Unavailable
 from upstream.stores.rbd.cluster import Cluster, Pool
 from upstream.stores.rbd.uris import RbdTarget
 
@@ -95,6 +95,7 @@ def create_image(cluster: Cluster, image_id: str, size_bytes: int) -> Opened:
     rbd, order = cluster.rbd, cluster.config.chunk_size.bit_length() - 1
     try:
         features = cluster.features(pool.client)
+        cluster.ensure_trash(pool)
         with cluster.noting("create an image"):
             try:
                 rbd.RBD().create(pool.ioctx, image_id, size_bytes, order, old_format=False, features=features)
@@ -123,6 +124,10 @@ def remove_image(cluster: Cluster, target: RbdTarget, alive: Callable[[], None])
     """
     pool = cluster.pool(target.pool, target.fsid)
     try:
+        try:
+            cluster.ensure_trash(pool)
+        except StoreFull as error:
+            raise Unavailable(cluster.service, "it is full, and nothing was ever removed from its pool") from error
         with cluster.noting("remove an image"):
             had_snapshot = _remove_snapshot(cluster, pool, target)
             try:
