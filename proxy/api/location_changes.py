@@ -5,6 +5,7 @@ Source: glance/api/v2/images.py, _do_add_locations and its siblings; glance/loca
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from proxy.api import access, image_fields
 from proxy.api.call import Call
 from proxy.api.patch import Operation, Verb
 from proxy.api.validation_data import taken_over
+from proxy.deletion.claims import Claim, ClaimLost
 from proxy.errors import BadRequest, Forbidden, StateConflict
 from upstream.errors import DataNotFound, Denied, Invalid, NotSupported, Unavailable, UpstreamError
 from upstream.registry import Ceiling, ImageChanges
@@ -99,10 +101,20 @@ class LocationDraft:
         """Delete the data of removed locations, which are `pending_delete`: what cannot be done is so found later."""
         if self._call.services.config.deletion.delayed:
             return
-        for location in self._removed:
-            status = await self._forget(location)
-            if location.id is not None:
-                await self._call.services.registry.locations.settle(self._image.id, location.id, status)
+        for location, claim in [(location, await self._claimed(location)) for location in self._removed]:
+            if claim is None:
+                await self._forget(location)
+                continue
+            try:
+                await claim.settle(await claim.during(partial(self._forget, location)))
+            except ClaimLost as error:
+                log.warning("data.left_to_others", image=self._image.id, store=location.store, reason=str(error))
+
+    async def _claimed(self, location: Location) -> Claim | None:
+        """None for one that came and went within this change."""
+        if location.id is None:
+            return None
+        return await Claim.made_with_change(self._call.services.registry.locations, self._image.id, location.id)
 
     async def _forget(self, location: Location) -> Status:
         try:

@@ -4,12 +4,14 @@ Source of the order of checks: glance/api/v2/images.py, delete_from_store.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from aiohttp import web
 
 from proxy.api import access
 from proxy.api.call import Call, empty_response
+from proxy.deletion.claims import Claim, ClaimLost
 from proxy.errors import Forbidden, NoSuchResource, StateConflict
 from upstream.errors import Conflict, DataNotFound, Denied, Invalid, NotSupported, UpstreamError
 from upstream.registry import ImageChanges
@@ -64,14 +66,16 @@ async def _let_go(call: Call, image: Image, leaving: Location) -> None:
 
 async def _delete_data(call: Call, image: Image, leaving: Location) -> None:
     assert leaving.id is not None
-    settle = call.services.registry.locations.settle
+    claim = await Claim.made_with_change(call.services.registry.locations, image.id, leaving.id)
     try:
-        await call.services.stores.delete(leaving)
+        await claim.during(partial(call.services.stores.delete, leaving))
+    except ClaimLost:
+        raise
     except (DataNotFound, NotSupported, Invalid) as error:
         log.info("data.not_deleted", image=image.id, store=leaving.store, reason=type(error).__name__)
     except (Conflict, Denied, UpstreamError) as error:
-        await settle(image.id, leaving.id, Status.ACTIVE)
+        await claim.settle(Status.ACTIVE)
         if isinstance(error, Denied):
             raise Forbidden(str(error)) from error
         raise
-    await settle(image.id, leaving.id, Status.DELETED)
+    await claim.settle(Status.DELETED)

@@ -1,6 +1,6 @@
 """Bring back an image that was deleted while its data still lie where they were."""
 
-from proxy.deletion.scrubber import unheard_since
+from proxy.deletion.claims import UNHEARD_S
 from upstream.errors import Conflict, DataNotFound
 from upstream.registry import PendingImage, Registry
 from upstream.stores import Stores
@@ -11,7 +11,7 @@ async def restore(registry: Registry, stores: Stores, image_id: str, *, dry_run:
 
     Raises NotFound, Conflict if it cannot be restored, and what a store says that cannot be asked.
     """
-    image = await registry.locations.pending(image_id, unheard_since())
+    image = await registry.locations.pending(image_id, UNHEARD_S)
     for location in image.locations:
         try:
             size_bytes = await stores.size(location)
@@ -23,5 +23,5 @@ async def restore(registry: Registry, stores: Stores, image_id: str, *, dry_run:
                 f"{image.size_bytes}"
             )
     if not dry_run:
-        await registry.locations.restore(image_id, unheard_since())
+        await registry.locations.restore(image_id, UNHEARD_S)
     return image

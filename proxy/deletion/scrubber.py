@@ -1,7 +1,7 @@
 """Data that are to be deleted, deleted: of images that wait for it, and what crashes and failures left behind.
 
 Any number of processes on any number of hosts may do it at once: each location is claimed by one of them. A kill
-between two steps leaves a claim, which is nobody's after some minutes, and everything may be done twice.
+between two steps leaves a claim, which is nobody's after a minute, and everything may be done twice.
 """
 
 import asyncio
@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
+from itertools import chain, repeat
 
 import structlog
 
 from metrics import Instruments
+from proxy.deletion.claims import UNHEARD_S, Claim, ClaimLost
 from proxy.tasks import GLINT
 from upstream.errors import Conflict, DataNotFound, Invalid, NotFound, NotSupported, UpstreamError
 from upstream.registry import LEFTOVER, DueLocation, DueQuery, Registry
@@ -21,8 +24,8 @@ from upstream.types import Image, Location, Status
 
 log = structlog.get_logger(__name__)
 
-UNHEARD_S = 600.0
 SWEEP_S = 600.0
+_SECOND_LOOK_S = UNHEARD_S + 15.0  # then what died just before the start is nobody's
 _CLOCK_STEP_S = 1.0  # of the times of some databases
 
 
@@ -51,10 +54,6 @@ _AS_BEFORE = frozenset({Ended.BUSY, Ended.FAILED})
 OPEN = frozenset({*_AS_BEFORE, Ended.ELSEWHERE})
 
 
-def unheard_since() -> datetime:
-    return datetime.now(UTC) - timedelta(seconds=UNHEARD_S)
-
-
 class Scrubber:
     """`delay_s` is how long data wait, `at_once` how many locations are worked at."""
 
@@ -71,12 +70,12 @@ class Scrubber:
 
     async def watch(self) -> None:
         """Until cancelled: what crashes left. Images that wait for `glint scrub` are left to it."""
-        while True:
+        for pause_s in chain((_SECOND_LOOK_S,), repeat(SWEEP_S)):
             try:
                 await self.run(of_pending_images=False)
             except UpstreamError as error:
                 log.warning("leftovers.not_swept", error=type(error).__name__)
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(pause_s)
 
     async def run(self, *, of_pending_images: bool, tell: Tell | None = None) -> None:
         """One pass over all that is due. Raises Unavailable, Denied for the registry; what a store says is told."""
@@ -102,7 +101,7 @@ class Scrubber:
         Raises Conflict if something stays, and Unavailable.
         """
         moment = datetime.now(UTC) + timedelta(seconds=_CLOCK_STEP_S)
-        query = DueQuery(deleted_before=moment, unheard_since=unheard_since(), image_id=image_id)
+        query = DueQuery(deleted_before=moment, unheard_s=UNHEARD_S, image_id=image_id)
         ends: list[Ended] = []
         await self._finish(await self._registry.locations.due(query), lambda _, ended, __: ends.append(ended))
         if not {*_AS_BEFORE, Ended.TAKEN}.isdisjoint(ends):
@@ -118,7 +117,7 @@ class Scrubber:
     def _query(self, *, of_pending_images: bool) -> DueQuery:
         return DueQuery(
             deleted_before=datetime.now(UTC) - timedelta(seconds=self._delay_s),
-            unheard_since=unheard_since(),
+            unheard_s=UNHEARD_S,
             of_pending_images=of_pending_images,
         )
 
@@ -144,24 +143,25 @@ class Scrubber:
         if store is None:
             return Ended.ELSEWHERE, f"{location.store or 'its store'} is not configured here"
         try:
-            await self._registry.locations.claim(found.image_id, location.id, unheard_since())
+            claim = await Claim.made(self._registry.locations, found.image_id, location.id)
         except Conflict:
             return Ended.TAKEN, ""
         except UpstreamError as error:
             return Ended.FAILED, str(error)
         try:
-            image = await self._image(found.image_id)
-            ended, reason = await self._delete(found, store, image)
+            ended, reason = await claim.during(partial(self._delete, found, store))
             # Never active again: what an upload or an import left may be anything.
-            status = Status.PENDING_DELETE if ended in _AS_BEFORE else Status.DELETED
-            await self._registry.locations.settle(found.image_id, location.id, status)
+            await claim.settle(Status.PENDING_DELETE if ended in _AS_BEFORE else Status.DELETED)
+        except ClaimLost as error:
+            ended, reason = Ended.TAKEN, str(error)
         except UpstreamError as error:
             ended, reason = Ended.FAILED, str(error)
         say = log.warning if ended in _AS_BEFORE else log.info
         say("location.scrubbed", image=found.image_id, store=store, ended=str(ended), reason=reason or None)
         return ended, reason
 
-    async def _delete(self, found: DueLocation, store: str, image: Image | None) -> tuple[Ended, str]:
+    async def _delete(self, found: DueLocation, store: str) -> tuple[Ended, str]:
+        image = await self._image(found.image_id)
         location, known = found.location, () if image is None else image.locations
         if any(each.url == location.url for each in known):
             return Ended.KEPT, "they were registered anew"

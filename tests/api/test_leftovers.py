@@ -1,7 +1,9 @@
 """What a crash inside of DELETE /v2/stores/{store}/{image} leaves is finished by the next who looks."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,17 +11,20 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from proxy.deletion.scrubber import UNHEARD_S
+from proxy.deletion import claims
+from proxy.deletion.claims import UNHEARD_S
+from proxy.deletion.scrubber import Ended
 from proxy.tasks import GLINT
 from tests.api.client import Client
 from tests.content import Noise
-from tests.served import config_for, serving
+from tests.served import Served, config_for, serving
 from upstream.errors import Conflict, Denied, Unavailable
-from upstream.registry import DueQuery, ImageChanges
+from upstream.registry import DueLocation, DueQuery, ImageChanges
 from upstream.registry.sql.registry import SqlRegistry
 from upstream.registry.sql.tables import image_locations
 from upstream.types import Image, Location, Status
 
+WAIT_S = 30.0
 DATA = Noise(5000, seed=4).read()
 
 
@@ -110,10 +115,87 @@ async def test_what_somebody_may_still_be_deleting_is_left_alone(tmp_path: Path)
     async with serving(config_for(tmp_path, _two_stores(tmp_path))) as served:
         client = Client(served)
         image = await _crashed(client, tmp_path)
-        unheard = datetime.now(UTC) - timedelta(seconds=UNHEARD_S)
-        query = DueQuery(deleted_before=datetime.now(UTC), unheard_since=unheard)
+        query = DueQuery(deleted_before=datetime.now(UTC), unheard_s=UNHEARD_S)
         (found,) = await served.services.registry.locations.due(query)
         assert found.location.id is not None
-        await served.services.registry.locations.claim(image.id, found.location.id, unheard)
+        await served.services.registry.locations.claim(image.id, found.location.id, UNHEARD_S)
         await served.services.scrubber.run(of_pending_images=False)
         assert await _statuses(client, image.id) == ["active", "pending_delete"]
+
+
+@dataclass(slots=True)
+class Deletion:
+    """One that goes on until it is told to."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    is_broken_off: bool = False
+    ended: Ended | None = None
+
+
+@asynccontextmanager
+async def _slow_deletion(served: Served, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Deletion]:
+    """A scrub whose store takes its time; left when it has ended."""
+    deletion = Deletion()
+
+    async def delete(_: Location) -> None:
+        deletion.begun.set()
+        try:
+            await deletion.go_on.wait()
+        except asyncio.CancelledError:
+            deletion.is_broken_off = True
+            raise
+
+    def tell(_: DueLocation, ended: Ended, __: str) -> None:
+        deletion.ended = ended
+
+    monkeypatch.setattr(served.services.stores, "delete", delete)
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
+        group.create_task(served.services.scrubber.run(of_pending_images=False, tell=tell))
+        await deletion.begun.wait()
+        yield deletion
+
+
+async def _away(*_: object) -> datetime:
+    raise Unavailable("the registry", "away")
+
+
+async def _leaving(client: Client, image_id: str) -> Any:
+    registry = client.served.services.registry
+    assert isinstance(registry, SqlRegistry)
+    rows = image_locations.select().where(image_locations.c.image_id == image_id).order_by(image_locations.c.id.desc())
+    async with registry.database.statement() as connection:
+        return (await connection.execute(rows)).first()
+
+
+async def test_a_claim_is_renewed_as_long_as_a_store_deletes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "_RENEW_S", 0.02)
+    async with serving(config_for(tmp_path, _two_stores(tmp_path))) as served:
+        client = Client(served)
+        image = await _crashed(client, tmp_path)
+        async with _slow_deletion(served, monkeypatch) as deletion:
+            first = await _leaving(client, image.id)
+            while (await _leaving(client, image.id)).updated_at <= first.updated_at:  # noqa: ASYNC110 - in a database
+                await asyncio.sleep(0.02)
+            deletion.go_on.set()
+        assert (deletion.ended, deletion.is_broken_off) == (Ended.DELETED, False)
+        assert await _statuses(client, image.id) == ["active", "deleted"]
+
+
+@pytest.mark.parametrize("why", ["another has it", "the registry is away"])
+async def test_who_loses_his_claim_stops_deleting_and_leaves_the_location_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    async with serving(config_for(tmp_path, _two_stores(tmp_path))) as served:
+        client = Client(served)
+        image = await _crashed(client, tmp_path)
+        monkeypatch.setattr(claims, "_RENEW_S", 0.02)
+        async with _slow_deletion(served, monkeypatch) as deletion:
+            if why == "another has it":
+                await _age(served.services.registry, image.id)  # other than it was when we claimed it
+            else:
+                monkeypatch.setattr(served.services.registry.locations, "renew", _away)
+                monkeypatch.setattr(claims, "_LEASE_S", 0.1)
+        assert (deletion.ended, deletion.is_broken_off) == (Ended.TAKEN, True)
+        assert await _statuses(client, image.id) == ["active", "pending_delete"]
+        assert (tmp_path / "second" / image.id).exists()

@@ -23,13 +23,13 @@ Such rows are only ever deleted ones, which no Glance shows or scrubs.
 class DueQuery:
     """Which locations. Of images that are themselves `pending_delete` only with `of_pending_images`.
 
-    `unheard_since`: claims before this are nobody's. `after` is the id of a location, for the next page. With
+    `unheard_s`: claims that are older are nobody's. `after` is the id of a location, for the next page. With
     `image_id` those of one image, whatever is done with it; else an image that somebody uploads to or imports is left
     alone, and so is one that Glance restored, which leaves all its locations `pending_delete`.
     """
 
     deleted_before: datetime
-    unheard_since: datetime
+    unheard_s: float
     of_pending_images: bool = False
     image_id: str | None = None
     after: int = 0
@@ -59,13 +59,23 @@ class Locations(Protocol):
     async def due(self, query: DueQuery) -> Sequence[DueLocation]:
         """A page of them, by the ids of the locations."""
 
-    async def claim(self, image_id: str, location_id: int, unheard_since: datetime) -> None:
-        """Of all who ask, one gets it, until it settles it or is not heard of again. Raises Conflict for the others."""
+    async def claim(self, image_id: str, location_id: int, unheard_s: float) -> datetime:
+        """Of all who ask, one gets it, until it settles it or has not renewed it for so long; when that was.
 
-    async def settle(self, image_id: str, location_id: int, status: Status) -> None:
+        By the database's clock, as are all ages of claims. Raises Conflict for the others.
+        """
+
+    async def renew(self, image_id: str, location_id: int, claimed_at: datetime | None = None) -> datetime:
+        """Whoever claimed it then lives; the new time of the claim. By default whenever it was claimed.
+
+        Raises Conflict if the location is not `pending_delete` any more, or somebody else's by now.
+        """
+
+    async def settle(self, image_id: str, location_id: int, status: Status, claimed_at: datetime | None = None) -> None:
         """What becomes of a location that is `pending_delete`: deleted, or active as before; or anybody may claim it.
 
-        A `pending_delete` image of which that was the last one is deleted in the same transaction. Raises NotFound.
+        A `pending_delete` image of which that was the last one is deleted in the same transaction. Raises NotFound, and
+        Conflict if it is somebody else's by now.
         """
 
     async def leave(self, image_id: str, locations: Sequence[Location]) -> Sequence[int]:
@@ -77,10 +87,10 @@ class Locations(Protocol):
     async def close_images(self, deleted_before: datetime) -> int:
         """Images that are `pending_delete` and have nothing to delete any more are deleted; how many these were."""
 
-    async def pending(self, image_id: str, unheard_since: datetime) -> PendingImage:
+    async def pending(self, image_id: str, unheard_s: float) -> PendingImage:
         """What `restore` would bring back. Raises NotFound, Conflict."""
 
-    async def restore(self, image_id: str, unheard_since: datetime) -> None:
+    async def restore(self, image_id: str, unheard_s: float) -> None:
         """Make a `pending_delete` image active again, with all that went with it, in one transaction.
 
         Raises NotFound, and Conflict if it is not `pending_delete`, or some of its data are deleted or claimed.

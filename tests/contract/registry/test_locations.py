@@ -16,7 +16,7 @@ from upstream.registry.sql.tables import image_locations, image_members, image_p
 from upstream.types import Image, Location, Status
 
 PLACES = (Location(url="file:///a", metadata={"store": "a"}), Location(url="file:///b", metadata={"store": "b"}))
-UNHEARD = timedelta(hours=1)
+UNHEARD_S = 3600.0
 
 
 async def _left(world: World, *, age: timedelta, **fields: Any) -> Image:
@@ -41,12 +41,12 @@ async def _deleted(world: World, **fields: Any) -> Image:
 
 async def _due(world: World, **conditions: Any) -> Sequence[DueLocation]:
     moment = datetime.now(UTC)
-    query = {"deleted_before": moment + timedelta(seconds=2), "unheard_since": moment - UNHEARD}
+    query = {"deleted_before": moment + timedelta(seconds=2), "unheard_s": UNHEARD_S}
     return await world.registry.locations.due(DueQuery(**{**query, **conditions}))
 
 
-async def _claim(world: World, found: DueLocation) -> None:
-    await world.registry.locations.claim(found.image_id, found.location.id or 0, datetime.now(UTC) - UNHEARD)
+async def _claim(world: World, found: DueLocation, unheard_s: float = UNHEARD_S) -> datetime:
+    return await world.registry.locations.claim(found.image_id, found.location.id or 0, unheard_s)
 
 
 async def _rows(world: World, table: Table, image_id: str) -> Sequence[Any]:
@@ -70,7 +70,7 @@ async def test_of_many_who_claim_a_location_one_gets_it(world: World) -> None:
     await _deleted(world)
     found = (await _due(world, of_pending_images=True))[0]
     outcomes = await asyncio.gather(*(_claim(world, found) for _ in range(8)), return_exceptions=True)
-    assert sorted(type(each).__name__ for each in outcomes) == ["Conflict"] * 7 + ["NoneType"]
+    assert sorted(type(each).__name__ for each in outcomes) == ["Conflict"] * 7 + ["datetime"]
     assert found not in await _due(world, of_pending_images=True)
     location_id = found.location.id or 0
     await world.registry.locations.settle(found.image_id, location_id, Status.PENDING_DELETE)
@@ -86,8 +86,29 @@ async def test_a_claim_is_nobodys_when_nothing_was_heard_of_it_for_long(world: W
     await _deleted(world)
     found = (await _due(world, of_pending_images=True))[0]
     await _claim(world, found)
-    later = datetime.now(UTC) + timedelta(hours=1)
-    await world.registry.locations.claim(found.image_id, found.location.id or 0, later)
+    await _claim(world, found, -UNHEARD_S)
+
+
+async def test_a_claim_that_is_renewed_stays_its_holders_and_one_that_was_lost_changes_nothing(world: World) -> None:
+    locations = world.registry.locations
+    image = await _left(world, age=timedelta(seconds=UNHEARD_S * 2))
+    (found,) = await _due(world)
+    location_id = found.location.id or 0
+    claimed_at = await locations.renew(image.id, location_id)  # whoever's it was: now it is heard of
+    assert (await _due(world), datetime.now(UTC) - claimed_at < timedelta(minutes=1)) == ([], True)
+    assert await locations.renew(image.id, location_id, claimed_at) >= claimed_at
+    (before,) = [each for each in await _rows(world, image_locations, image.id) if each.id == location_id]
+    for lost in (
+        locations.renew(image.id, location_id, claimed_at - timedelta(seconds=1)),
+        locations.settle(image.id, location_id, Status.PENDING_DELETE, claimed_at - timedelta(seconds=1)),
+        locations.settle(image.id, location_id, Status.DELETED, claimed_at - timedelta(seconds=1)),
+    ):
+        with pytest.raises(Conflict):
+            await lost
+    assert before in await _rows(world, image_locations, image.id)
+    await locations.settle(image.id, location_id, Status.DELETED, await locations.renew(image.id, location_id))
+    with pytest.raises(Conflict):
+        await locations.renew(image.id, location_id)
 
 
 async def test_a_delayed_deletion_leaves_the_rows_that_glance_leaves(world: World) -> None:
@@ -180,11 +201,10 @@ async def test_a_restored_image_is_what_it_was(world: World) -> None:
     )
     await asyncio.sleep(max(1.1 if world.tick >= timedelta(seconds=1) else 0.0, world.tick.total_seconds()))
     await world.registry.images.delete(OWNER, made.id, delayed=True)
-    unheard = datetime.now(UTC) - UNHEARD
-    pending = await world.registry.locations.pending(made.id, unheard)
+    pending = await world.registry.locations.pending(made.id, UNHEARD_S)
     assert (pending.id, pending.name, pending.size_bytes) == (made.id, "n", 5)
     assert [place.url for place in pending.locations] == [place.url for place in PLACES]
-    await world.registry.locations.restore(made.id, unheard)
+    await world.registry.locations.restore(made.id, UNHEARD_S)
     after = await world.registry.images.get(OWNER, made.id)
     properties = {"a": "b"}
     assert after == replace(before, updated_at=after.updated_at, properties=properties)
@@ -195,7 +215,6 @@ async def test_a_restored_image_is_what_it_was(world: World) -> None:
 
 
 async def test_an_image_that_cannot_be_whole_again_is_not_restored(world: World) -> None:
-    unheard = datetime.now(UTC) - UNHEARD
     alive = await world.registry.images.create(OWNER, new_image(locations=PLACES))
     claimed, partly = await _deleted(world), await _deleted(world)
     due = await _due(world, of_pending_images=True)
@@ -205,19 +224,18 @@ async def test_an_image_that_cannot_be_whole_again_is_not_restored(world: World)
     await world.registry.locations.settle(partly.id, first[partly.id].location.id or 0, Status.DELETED)
     for image, reason in ((alive, "is active"), (claimed, "right now"), (partly, "deleted already")):
         with pytest.raises(Conflict, match=reason):
-            await world.registry.locations.restore(image.id, unheard)
+            await world.registry.locations.restore(image.id, UNHEARD_S)
     with pytest.raises(NotFound):
-        await world.registry.locations.restore("nothing", unheard)
+        await world.registry.locations.restore("nothing", UNHEARD_S)
     assert (await _rows(world, images, claimed.id))[0].status == "pending_delete"
 
 
 async def test_of_a_scrub_and_a_restore_at_once_one_has_its_way(world: World) -> None:
-    unheard = datetime.now(UTC) - UNHEARD
     for _ in range(6):
         image = await _deleted(world)
         found = [each for each in await _due(world, of_pending_images=True) if each.image_id == image.id]
         outcomes = await asyncio.gather(
-            _claim(world, found[1]), world.registry.locations.restore(image.id, unheard), return_exceptions=True
+            _claim(world, found[1]), world.registry.locations.restore(image.id, UNHEARD_S), return_exceptions=True
         )
         assert [type(each) for each in outcomes].count(Conflict) == 1
         (row,) = await _rows(world, images, image.id)
@@ -230,5 +248,5 @@ async def test_an_image_that_glance_restored_keeps_its_data_and_can_be_restored_
     async with world.sql.database.write() as connection:
         await connection.execute(update(images).where(images.c.id == image.id).values(status="active", deleted=False))
     assert await _due(world, of_pending_images=True) == []
-    await world.registry.locations.restore(image.id, datetime.now(UTC) - UNHEARD)
+    await world.registry.locations.restore(image.id, UNHEARD_S)
     assert len((await world.registry.images.get(OWNER, image.id)).locations) == 2

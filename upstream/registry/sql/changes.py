@@ -86,7 +86,7 @@ async def set_locations(connection: AsyncConnection, image_id: str, locations: S
     for row_id, location in kept.items():
         values = _location(location)
         # Who makes a location `pending_delete` so deletes its data: it is claimed, see upstream/registry/locations.py.
-        values |= {"updated_at": after(values["deleted_at"])}
+        values |= {"updated_at": later_than(values["deleted_at"], now())}
         await connection.execute(update(table).where(table.c.id == row_id).values(values))
     fresh = [_location(location) for location in locations if location.id is None]
     await _insert(connection, table, image_id, fresh)
@@ -137,9 +137,10 @@ async def soft_delete(
         await connection.execute(statement.values(gone | more))
 
 
-def after(moment: datetime | None) -> datetime:
-    """Now, but later than `moment` by a second at least, which every database tells apart."""
-    return now() if moment is None else max(now(), moment + _TICK)
+def later_than(moment: datetime | None, at: datetime) -> datetime:
+    """The time `at`, but later than `moment` by a second at least, which every database tells apart; whole seconds."""
+    later = at if moment is None else max(at, moment + _TICK)
+    return later.replace(microsecond=0)
 
 
 def _location(location: Location) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Locations in a SQL database whose data are to be deleted."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true, update
@@ -12,7 +12,8 @@ from upstream.registry.base import IMPORT_LOCK
 from upstream.registry.locations import DueLocation, DueQuery, PendingImage
 from upstream.registry.sql import restoring
 from upstream.registry.sql.access import check_id
-from upstream.registry.sql.changes import after, insert_left, touch
+from upstream.registry.sql.changes import insert_left, later_than, touch
+from upstream.registry.sql.clock import database_time
 from upstream.registry.sql.database import Database
 from upstream.registry.sql.failures import repeated
 from upstream.registry.sql.rows import now, to_naive
@@ -41,27 +42,35 @@ class SqlLocations:
         statement = (
             select(*_FIELDS, image_locations.c.image_id, images.c.size)
             .join_from(image_locations, images, image_locations.c.image_id == images.c.id)
-            .where(*_is_due(query), image_locations.c.id > query.after)
+            .where(image_locations.c.id > query.after)
             .order_by(image_locations.c.id)
             .limit(query.limit)
         )
         async with self._database.statement() as connection:
-            rows = await connection.execute(statement)
+            unheard_since = await _before(connection, query.unheard_s)
+            rows = await connection.execute(statement.where(*_is_due(query, unheard_since)))
             return [DueLocation(image_id=row.image_id, location=_location(row), size_bytes=row.size) for row in rows]
 
     @repeated
-    async def claim(self, image_id: str, location_id: int, unheard_since: datetime) -> None:
-        table = image_locations
-        row = and_(table.c.id == location_id, table.c.image_id == image_id)
+    async def claim(self, image_id: str, location_id: int, unheard_s: float) -> datetime:
         async with self._database.write() as connection:
             await _take_turn(connection, image_id)
-            found = (await connection.execute(select(*_FIELDS).where(row))).first()
-            if found is None or found.status != _PENDING or is_claimed(found, to_naive(unheard_since)):
-                raise Conflict(f"Location {location_id} of image {image_id} is looked after by another")
-            await connection.execute(update(table).where(row).values(updated_at=after(found.deleted_at)))
+            found = await _pending(connection, image_id, location_id)
+            if found is None or is_claimed(found, await _before(connection, unheard_s)):
+                raise _others(image_id, location_id)
+            return await _hold(connection, found)
 
     @repeated
-    async def settle(self, image_id: str, location_id: int, status: Status) -> None:
+    async def renew(self, image_id: str, location_id: int, claimed_at: datetime | None = None) -> datetime:
+        async with self._database.write() as connection:
+            await _take_turn(connection, image_id)
+            found = await _pending(connection, image_id, location_id)
+            if found is None or not _is_held_since(found, claimed_at):
+                raise _others(image_id, location_id)
+            return await _hold(connection, found)
+
+    @repeated
+    async def settle(self, image_id: str, location_id: int, status: Status, claimed_at: datetime | None = None) -> None:
         table, moment = image_locations, now()
         row = and_(table.c.id == location_id, table.c.image_id == image_id, table.c.status == _PENDING)
         values: dict[str, Any] = {"status": status.value, "deleted": True, "deleted_at": moment, "updated_at": moment}
@@ -71,8 +80,12 @@ class SqlLocations:
             values = {"updated_at": table.c.deleted_at}
         async with self._database.write() as connection:
             await _take_turn(connection, image_id)
-            if not (await connection.execute(update(table).where(row).values(values))).rowcount:
+            found = await _pending(connection, image_id, location_id)
+            if found is None:
                 raise NotFound("location", str(location_id))
+            if not _is_held_since(found, claimed_at):
+                raise _others(image_id, location_id)
+            await connection.execute(update(table).where(row).values(values))
             await touch(connection, image_id)
             await _close(connection, images.c.id == image_id)
 
@@ -89,17 +102,17 @@ class SqlLocations:
         async with self._database.write() as connection:
             return await _close(connection, images.c.deleted_at <= to_naive(deleted_before))
 
-    async def pending(self, image_id: str, unheard_since: datetime) -> PendingImage:
+    async def pending(self, image_id: str, unheard_s: float) -> PendingImage:
         async with self._database.read() as connection:
-            image, rows = await _restorable(connection, image_id, unheard_since)
+            image, rows = await _restorable(connection, image_id, unheard_s)
         locations = tuple(_location(row) for row in rows)
         return PendingImage(id=image.id, name=image.name, size_bytes=image.size, locations=locations)
 
     @repeated
-    async def restore(self, image_id: str, unheard_since: datetime) -> None:
+    async def restore(self, image_id: str, unheard_s: float) -> None:
         async with self._database.write() as connection:
             await _take_turn(connection, image_id)
-            image, rows = await _restorable(connection, image_id, unheard_since)
+            image, rows = await _restorable(connection, image_id, unheard_s)
             await restoring.revive(connection, image.id, [row.id for row in rows], min(row.deleted_at for row in rows))
 
 
@@ -108,7 +121,34 @@ async def _take_turn(connection: AsyncConnection, image_id: str) -> None:
     await connection.execute(select(images.c.id).where(images.c.id == image_id).with_for_update())
 
 
-async def _restorable(connection: AsyncConnection, image_id: str, unheard_since: datetime) -> tuple[Any, Sequence[Any]]:
+async def _before(connection: AsyncConnection, seconds: float) -> datetime:
+    return await database_time(connection) - timedelta(seconds=seconds)
+
+
+async def _pending(connection: AsyncConnection, image_id: str, location_id: int) -> Any:
+    """The row of data that are to be deleted, or None."""
+    table = image_locations
+    row = and_(table.c.id == location_id, table.c.image_id == image_id, table.c.status == _PENDING)
+    return (await connection.execute(select(*_FIELDS).where(row))).first()
+
+
+async def _hold(connection: AsyncConnection, row: Any) -> datetime:
+    """Make the row ours from this moment on, which tells this claim from all others."""
+    claimed_at = later_than(row.deleted_at, await database_time(connection))
+    statement = update(image_locations).where(image_locations.c.id == row.id)
+    await connection.execute(statement.values(updated_at=claimed_at))
+    return claimed_at.replace(tzinfo=UTC)
+
+
+def _is_held_since(row: Any, claimed_at: datetime | None) -> bool:
+    return claimed_at is None or row.updated_at == to_naive(claimed_at)
+
+
+def _others(image_id: str, location_id: int) -> Conflict:
+    return Conflict(f"Location {location_id} of image {image_id} is looked after by another")
+
+
+async def _restorable(connection: AsyncConnection, image_id: str, unheard_s: float) -> tuple[Any, Sequence[Any]]:
     """The rows of the image and of the locations that went with it. Raises NotFound, Conflict."""
     check_id(image_id)
     statement = select(images.c.id, images.c.name, images.c.size, images.c.status, images.c.deleted_at)
@@ -117,7 +157,7 @@ async def _restorable(connection: AsyncConnection, image_id: str, unheard_since:
         raise NotFound("image", image_id)
     of_image = select(*_FIELDS).where(image_locations.c.image_id == image_id).order_by(image_locations.c.id)
     rows = (await connection.execute(of_image)).all()
-    return image, _went_along(image, rows, to_naive(unheard_since))
+    return image, _went_along(image, rows, await _before(connection, unheard_s))
 
 
 def is_claimed(row: Any, unheard_since: datetime) -> bool:
@@ -145,12 +185,12 @@ def _went_along(image: Any, rows: Sequence[Any], unheard_since: datetime) -> Seq
     return gone
 
 
-def _is_due(query: DueQuery) -> Iterator[ColumnElement[bool]]:
+def _is_due(query: DueQuery, unheard_since: datetime) -> Iterator[ColumnElement[bool]]:
     table = image_locations.c
     yield table.deleted == true()
     yield table.status == _PENDING
     yield or_(table.deleted_at.is_(None), table.deleted_at <= to_naive(query.deleted_before))
-    unheard = or_(table.updated_at.is_(None), table.updated_at < to_naive(query.unheard_since))
+    unheard = or_(table.updated_at.is_(None), table.updated_at < unheard_since)
     yield or_(unheard, table.updated_at <= table.deleted_at)
     if not query.of_pending_images:
         yield images.c.status != _PENDING
