@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ IMAGE_ID = "8f1f5a0e-0000-4000-8000-000000000001"
 OTHER_ID = "8f1f5a0e-0000-4000-8000-000000000002"
 PART_BYTES = 5 * MIB
 IN_PARTS = Noise(2 * PART_BYTES + 17, seed=3)  # in three of them
+WAIT_S = 30.0
 QUICK = {"connect_s": 0.5, "first_byte_s": 0.5, "idle_s": 0.5, "complete_s": 0.5}
 
 
@@ -157,6 +159,33 @@ async def test_an_upload_whose_last_answer_is_lost_is_whole(bucket: Bucket, cont
 
             assert rule.made == 1
             assert await read_whole(store, location) == content.read()
+
+
+async def test_a_completion_that_is_never_answered_is_looked_for_meanwhile(bucket: Bucket) -> None:
+    """An object that is there is found; if the store says nothing more at all, it is not waited for any longer."""
+    keys = {**QUICK, "complete_s": 2 * WAIT_S}
+    with Relay(bucket.port) as relay:
+        async with s3_store(bucket.config(endpoint=relay.url, **keys)) as store, asyncio.timeout(WAIT_S):
+            relay.on("POST", "uploadId=", Fault(gate=Gate()), times=None)
+            location = await writing(store, IN_PARTS)
+            assert await read_whole(store, location) == IN_PARTS.read()
+
+            relay.on("HEAD", OTHER_ID, Fault(gate=Gate()), skip=1, times=None)
+            with pytest.raises(Unavailable, match="no answer in time"):
+                await store.write(OTHER_ID, arriving(IN_PARTS), None)
+            relay.heal()
+            await store.remove_leftover(OTHER_ID, [])
+    assert await bucket.names() == [IMAGE_ID]
+
+
+async def test_a_completion_may_take_long_as_long_as_something_comes(bucket: Bucket) -> None:
+    with Relay(bucket.port) as relay:
+        rule = relay.on("POST", "uploadId=", Fault(rate_bytes_s=100))
+        relay.on("HEAD", IMAGE_ID, Fault(status=404), times=3)  # before it is asked for it, and twice meanwhile
+        async with s3_store(bucket.config(endpoint=relay.url, complete_s=0.5, first_byte_s=0.5)) as store:
+            began_s = time.monotonic()
+            await writing(store, IN_PARTS)
+    assert (rule.made, time.monotonic() - began_s > 1) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ class S3StoreConfig(ParallelConfig, frozen=True, extra="forbid", hide_input_in_e
     first_byte_s: float = Field(default=30.0, gt=0)
     idle_s: float = Field(default=30.0, gt=0)
     parallel_reads_max: int = Field(default=PARALLEL_READS_MAX, ge=1)
-    complete_s: float = Field(default=300.0, gt=0)  # putting the parts together takes long in some stores
+    complete_s: float = Field(default=120.0, gt=0)  # the longest silence while the parts are put together
     ca_file: Path | None = None  # None: the system's
     verify_tls: bool = True
 

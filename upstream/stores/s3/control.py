@@ -80,10 +80,11 @@ class Control:
     async def complete(self, bucket: str, key: str, upload: str, etags: Sequence[str]) -> None:
         """Put the parts together, never over another object where the store can tell.
 
-        After Unavailable it may have happened or not, or happen still.
+        However long it takes, as long as the store says something: stores send blanks meanwhile. After Unavailable it
+        may have happened or not, or happen still.
         """
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
-        async with self._translated(self._config.complete_s):
+        async with self._translated(None):
             await self._client.complete_multipart_upload(
                 Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
             )
@@ -111,10 +112,13 @@ class Control:
                 return found
 
     @asynccontextmanager
-    async def _translated(self, answer_s: float) -> AsyncIterator[None]:
-        """One call, answered within this time and that for connecting. Foreign errors quote URLs: none passes."""
+    async def _translated(self, answer_s: float | None) -> AsyncIterator[None]:
+        """One call, answered within this time and that for connecting. Foreign errors quote URLs: none passes.
+
+        Without a time it is the client's own, between two bytes.
+        """
         try:
-            async with asyncio.timeout(self._config.connect_s + answer_s):
+            async with asyncio.timeout(None if answer_s is None else self._config.connect_s + answer_s):
                 yield
         except boto.ClientError as error:
             told = error.response.get("ResponseMetadata", {})
@@ -160,7 +164,7 @@ async def open_client(config: S3StoreConfig, resolver: AbstractResolver | None =
     session.register_component("data_loader", _loader())
     options = AioConfig(
         connect_timeout=config.connect_s,
-        read_timeout=max(config.first_byte_s, config.complete_s),  # `Control` has the shorter ones
+        read_timeout=max(config.first_byte_s, config.complete_s),  # between bytes; `Control` has a time for whole calls
         max_pool_connections=_CONNECTIONS_MAX,
         retries={"total_max_attempts": 1},
         s3={"addressing_style": "virtual" if config.is_virtual else "path"},

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -94,9 +94,25 @@ class Writing:
             raise errors.exceptions[0] from None
         etags = parts.etags()
         await self._check_free()
-        await self._whole(settled(self._control.complete(self._bucket, self._key, self._upload or "", etags)), intake)
+        await settled(self._complete(etags, intake.given_bytes))
         if not await self._is_there(intake.given_bytes):
             raise Unavailable(self._id, "it put other bytes together than were sent")
+
+    async def _complete(self, etags: Sequence[str], size_bytes: int) -> None:
+        """While the store is silent it is asked for the object: its answer may be lost, or it may hang altogether."""
+        self._may_be_whole = True
+        completing = self._control.complete(self._bucket, self._key, self._upload or "", etags)
+        try:
+            async with asyncio.TaskGroup() as group:
+                call = group.create_task(completing)
+                while not (await asyncio.wait([call], timeout=self._config.first_byte_s))[0]:
+                    if await self._is_there(size_bytes):
+                        call.cancel()
+        except ExceptionGroup as errors:
+            error = errors.exceptions[0]
+            was_asked = call.cancelled()  # and said nothing: it need not be asked again
+            if was_asked or not isinstance(error, (Unavailable, Duplicate)) or not await self._is_there(size_bytes):
+                raise error from None
 
     async def _check_free(self) -> None:
         """Not every store heeds a condition when it puts parts together. Raises Duplicate."""
