@@ -70,7 +70,7 @@ class AddressGuard:
         """Called for every request, also for one that follows a redirect. Raises Denied."""
         self.check_host(url.raw_host or "")  # as the connector will see it, not as the user wrote it
 
-    def check_unresolved(self, url: URL) -> None:
+    async def check_unresolved(self, url: URL) -> None:
         """Called besides where a proxy resolves names: an address in another spelling is none. Raises Denied."""
         if is_disguised(url.raw_host or ""):
             raise Denied(f"{self._service} may not connect to that host: it is written as no name and no address")

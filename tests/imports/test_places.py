@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from yarl import URL
 from tests.content import Noise
 from tests.imports.importing import FAILED, LOOPBACK, begin, importing_glint, settled
 from tests.origin import Fault, Origin
-from upstream.errors import Denied, Invalid, Unavailable
+from tests.peers.tinyproxy import Tinyproxy
+from upstream.errors import Denied, Invalid, Unavailable, UpstreamError
 from upstream.stores import ImportFilterConfig, open_web
 from upstream.stores.web import UrlGuard, Web
 
@@ -198,6 +199,61 @@ async def test_a_download_that_takes_too_long_ends() -> None:
 async def test_a_name_that_cannot_be_found_is_refused_beforehand(web: Web) -> None:
     with pytest.raises(Denied):
         await asyncio.wait_for(web.check("http://nobody.invalid/x"), 10)
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tinyproxy]:
+    with Tinyproxy(tmp_path_factory.mktemp("proxy")) as server:
+        yield server
+
+
+async def test_what_has_a_proxy_goes_through_it_with_its_password(proxy: Tinyproxy) -> None:
+    with Origin() as origin:
+        origin.add("disk", Noise(100))
+        async with open_web(_behind(proxy)) as web:
+            await web.check(origin.url("disk"))
+            assert await _read(web, origin.url("disk")) == Noise(100).read()
+        async with open_web(_behind(proxy, no_proxy=["127.0.0.0/8"])) as web:
+            assert await _read(web, origin.url("disk")) == Noise(100).read()
+        assert [line for line in proxy.asked() if origin.url("disk") in line] == [f"GET {origin.url('disk')} HTTP/1.1"]
+        assert not any("proxy-authorization" in request.headers for request in origin.counts("disk").requests)
+
+
+async def test_a_name_that_only_a_proxy_may_know_is_asked_of_it(proxy: Tinyproxy) -> None:
+    async with open_web(_behind(proxy)) as web:
+        await asyncio.wait_for(web.check("http://nobody.invalid/x"), 10)
+        with pytest.raises(UpstreamError) as told:
+            await _read(web, "http://nobody.invalid/x")
+    assert not isinstance(told.value, Denied)
+    assert proxy.asked()[-1] == "GET http://nobody.invalid/x HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://name.example.org/x", "http://127.0.0.2/x", "http://2130706434/x", "http://a.org:22/"]
+)
+async def test_before_a_proxy_a_denied_place_is_refused_too(
+    proxy: Tinyproxy, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Beforehand, when it is read, and where a redirect leads there."""
+
+    async def resolve(*_: object, **__: object) -> list[dict[str, object]]:
+        return [_resolved("127.0.0.2", 80)]
+
+    config = _behind(proxy, allowed_ports=[], disallowed_ports=[22], no_proxy=["127.0.0.1"])
+    with Origin() as origin:
+        origin.add("disk", Noise(100))
+        origin.always("disk", Fault(redirect=url))
+        asked = proxy.asked()
+        async with open_web(config) as web:
+            monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+            for judged in (web.check(url), _read(web, url), _read(web, origin.url("disk"))):
+                with pytest.raises(Denied):
+                    await judged
+        assert proxy.asked() == asked
+
+
+def _behind(proxy: Tinyproxy, **keys: Any) -> ImportFilterConfig:
+    return ImportFilterConfig.model_validate({**LOOPBACK, "http_proxy": proxy.url, **keys})
 
 
 def test_a_redirect_into_the_cloud_ends_the_import(tmp_path: Path) -> None:

@@ -6,18 +6,18 @@ Source of the rules: glance/common/utils.py, get_validated_address, which knows 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from yarl import URL
 
 from upstream.errors import Denied, Invalid, Unavailable
 from upstream.http import METADATA_NETWORKS, AddressGuard, GuardedResolver, is_disguised
 from upstream.stores import http
-from upstream.stores.http import HttpStoreConfig
+from upstream.stores.http import HttpStoreConfig, ProxyConfig
 from upstream.stores.locations import parse_http
 from upstream.types import Location
 
@@ -27,7 +27,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _T = TypeVar("_T")
 
 
-class ImportFilterConfig(BaseModel, frozen=True, extra="forbid"):
+class ImportFilterConfig(ProxyConfig, frozen=True, extra="forbid", hide_input_in_errors=True):
     """`api.import_filter`: of a pair of lists the allowed one counts if it is not empty, as in Glance."""
 
     allowed_schemes: tuple[str, ...] = ("http", "https")
@@ -66,6 +66,17 @@ class UrlGuard(AddressGuard):
             raise Denied(f"{SERVICE} may not connect to that host: it is in disallowed_hosts")
         self.check_host(host)
 
+    async def check_unresolved(self, url: URL) -> None:
+        """A name that leads to a denied address here is refused. One that only the proxy knows is for it to judge."""
+        await super().check_unresolved(url)
+        with suppress(OSError, UnicodeError):
+            await self.resolve(url)
+
+    async def resolve(self, url: URL) -> None:
+        """Raises Denied, and OSError or UnicodeError if there is no such name, or no answer in time."""
+        async with asyncio.timeout(self._config.connect_s):
+            await GuardedResolver(self).resolve(url.raw_host or "", url.port or 0, socket.AF_UNSPEC)
+
 
 def _passes(value: _T, allowed: Collection[_T], disallowed: Collection[_T]) -> bool:
     return value in allowed if allowed else value not in disallowed
@@ -76,7 +87,7 @@ class Web:
 
     def __init__(self, store: http.HttpStore, guard: UrlGuard, config: ImportFilterConfig) -> None:
         self._store, self._guard, self._config = store, guard, config
-        self._resolver = GuardedResolver(guard)
+        self._proxies = config.proxies()
 
     async def check(self, url: str) -> None:
         """Whether the URL may be asked, as far as it can be told beforehand. Raises Denied, Invalid.
@@ -89,9 +100,11 @@ class Web:
         except ValueError:
             raise Invalid("the URL cannot be read") from None
         self._guard.check_url(asked)
+        if self._proxies.on_the_way_to(target) is not None:
+            await self._guard.check_unresolved(asked)
+            return
         try:
-            async with asyncio.timeout(self._config.connect_s):
-                await self._resolver.resolve(asked.raw_host or "", target.port, socket.AF_UNSPEC)
+            await self._guard.resolve(asked)
         except (OSError, UnicodeError) as error:
             raise Denied(f"{SERVICE} cannot find that host") from error
 
@@ -115,6 +128,9 @@ async def open_web(config: ImportFilterConfig) -> AsyncIterator[Web]:
         idle_s=config.idle_s,
         redirects_max=config.redirects_max,
         ca_file=config.ca_file,
+        http_proxy=config.http_proxy,
+        https_proxy=config.https_proxy,
+        no_proxy=config.no_proxy,
     )
     store = await http.open_store(SERVICE, reading, guard)
     try:

@@ -1,10 +1,10 @@
-"""A store of kind http in `stores.backends`."""
+"""A store of kind http in `stores.backends`, and the proxies of whatever reads URLs."""
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ByteSize, Field, SecretStr, field_validator
+from pydantic import BaseModel, ByteSize, Field, SecretStr, field_validator
 
 from upstream.http import METADATA_NETWORKS
 from upstream.stores.backend import ParallelConfig
@@ -12,24 +12,12 @@ from upstream.stores.http.proxies import Proxies, check_exempt, parse_proxy
 from upstream.types import Location
 
 
-class HttpStoreConfig(ParallelConfig, frozen=True, extra="forbid"):
-    """Images behind any http or https URL; users may name the URLs, so say where this process may connect to."""
+class ProxyConfig(BaseModel, frozen=True):
+    """By which proxies URLs are read, if by any."""
 
-    read_only: Literal[True] = True
-
-    kind: Literal["http"]
-    connect_s: float = Field(default=5.0, gt=0)
-    first_byte_s: float = Field(default=30.0, gt=0)
-    idle_s: float = Field(default=30.0, gt=0)
-    redirects_max: int = Field(default=5, ge=0)
-    skip_max: ByteSize = Field(default=ByteSize(64 * 1024 * 1024), ge=0)  # read and dropped where Range is ignored
-    ca_file: Path | None = None  # None: the system's
-    verify_tls: bool = True
     http_proxy: SecretStr | None = None  # for http URLs; may hold credentials
     https_proxy: SecretStr | None = None  # for https URLs, by CONNECT
     no_proxy: tuple[str, ...] = ()  # gone to straight: names, "*.example.org", literal addresses, networks
-    allowed_hosts: tuple[str, ...] = ()  # names or "*.example.org"; empty: all
-    denied_networks: tuple[IPv4Network | IPv6Network, ...] = METADATA_NETWORKS  # compared with the resolved address
 
     @field_validator("http_proxy", "https_proxy")
     @classmethod
@@ -49,6 +37,23 @@ class HttpStoreConfig(ParallelConfig, frozen=True, extra="forbid"):
             {scheme: parse_proxy(url.get_secret_value()) for scheme, url in given.items() if url is not None},
             self.no_proxy,
         )
+
+
+class HttpStoreConfig(ParallelConfig, ProxyConfig, frozen=True, extra="forbid"):
+    """Images behind any http or https URL; users may name the URLs, so say where this process may connect to."""
+
+    read_only: Literal[True] = True
+
+    kind: Literal["http"]
+    connect_s: float = Field(default=5.0, gt=0)
+    first_byte_s: float = Field(default=30.0, gt=0)
+    idle_s: float = Field(default=30.0, gt=0)
+    redirects_max: int = Field(default=5, ge=0)
+    skip_max: ByteSize = Field(default=ByteSize(64 * 1024 * 1024), ge=0)  # read and dropped where Range is ignored
+    ca_file: Path | None = None  # None: the system's
+    verify_tls: bool = True
+    allowed_hosts: tuple[str, ...] = ()  # names or "*.example.org"; empty: all
+    denied_networks: tuple[IPv4Network | IPv6Network, ...] = METADATA_NETWORKS  # compared with the resolved address
 
     def own_prefixes(self) -> tuple[str, ...]:
         return ("http://", "https://")

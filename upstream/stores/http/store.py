@@ -117,7 +117,7 @@ class HttpStore:
             proxy = self._proxies.on_the_way_to(target)
             self._guard.check_url(url)
             if proxy is not None:
-                self._guard.check_unresolved(url)
+                await self._guard.check_unresolved(url)
             with translated(self._id):
                 # The connector limits connecting; this also ends the wait for a server that accepts and is silent.
                 async with asyncio.timeout(self._config.connect_s + self._config.first_byte_s):
