@@ -103,7 +103,10 @@ def names_in(bucket: SwiftBucket) -> list[str]:
 
 
 def test_what_a_killed_upload_left_in_a_store_goes_with_its_image(tmp_path: Path, swift: Swift) -> None:
-    """Parts of an upload that nobody will end. The image stays `saving`, as no other process knows whose it was."""
+    """Parts of an upload that nobody will end. The image stays `saving`, as no other process knows whose it was.
+
+    Operators find it by that and by its age.
+    """
     bucket = SwiftBucket(swift)
     objects = _document(bucket.config(large_object_size="5 MiB"))
     backends = {"objects": objects, "local": LEFT_OUT, "web": LEFT_OUT}
@@ -117,7 +120,12 @@ def test_what_a_killed_upload_left_in_a_store_goes_with_its_image(tmp_path: Path
             connection.send(DATA.read(0, 11 * MIB))
             wait_until(lambda: len(names_in(bucket)) > 1)  # the mark of the upload, and a part of it
             glint.kill()
+        left = names_in(bucket)
         glint.start()
-        assert glint.get(f"/v2/images/{image_id}").json["status"] == "saving"
+        assert glint.run("scrub").stdout == "0 locations: nothing is due\n"
+        for moment, found in (("2100-01-01T00:00:00Z", [image_id]), ("2020-01-01T00:00:00Z", [])):
+            images = glint.get(f"/v2/images?status=saving&updated_at=lt:{moment}").json["images"]
+            assert [image["id"] for image in images] == found
+        assert names_in(bucket) == left
         assert glint.request("DELETE", f"/v2/images/{image_id}").status == 204
         assert names_in(bucket) == []

@@ -1,4 +1,4 @@
-"""Real Swift and S3 servers behind relays, and a Glint that keeps its images in them."""
+"""Real Swift and S3 servers, Ceph's gateway among these, behind relays, and a Glint that keeps its images in them."""
 
 import asyncio
 import itertools
@@ -7,15 +7,18 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from botocore.exceptions import ClientError
 
 from cache import Span
 from tests.content import MIB, Content
-from tests.peers import Swift
+from tests.contract.stores.peers.s3 import RgwBucket
+from tests.peers import Rgw, Swift
 from tests.relay import Relay
 from tests.served import Served, config_for, serving
 
@@ -100,6 +103,30 @@ def s3_store(swift: Swift, relay: Relay) -> ObjectStore:
     )
 
 
+def rgw_store(rgw: Rgw, relay: Relay) -> ObjectStore:
+    """S3 of a Ceph. It shows no parts, but the uploads that they belong to."""
+    bucket = _fresh_name()
+    path = f"/{re.escape(bucket)}/ID"
+    return ObjectStore(
+        "s3",
+        relay,
+        s3_backend(relay.url, bucket, rgw.access_key, rgw.secret_key),
+        lambda: _names_in(RgwBucket(rgw, name=bucket)),
+        Step("GET", f"{path}$"),
+        s3_steps(path),
+    )
+
+
+def _names_in(bucket: RgwBucket) -> list[str]:
+    """Nothing, if the bucket was not made yet."""
+    try:
+        return asyncio.run(bucket.names())
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucket":
+            raise
+        return []
+
+
 def s3_backend(url: str, bucket: str, access_key: str, secret_key: str) -> Mapping[str, Any]:
     return {
         "kind": "s3",
@@ -125,7 +152,21 @@ def s3_steps(path: str) -> Mapping[str, Step]:
     }
 
 
-OBJECT_STORES: Mapping[str, Callable[[Swift, Relay], ObjectStore]] = {"swift": swift_store, "s3": s3_store}
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """`server` is the fixture that `make` gets."""
+
+    kind: str
+    server: str
+    make: Callable[[Any, Relay], ObjectStore]
+    is_short: bool = True
+
+
+OBJECT_STORES: Mapping[str, Maker] = {
+    "swift": Maker("swift", "swift", swift_store),
+    "s3": Maker("s3", "swift", s3_store),
+    "rgw": Maker("s3", "rgw", rgw_store, is_short=False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +246,15 @@ class Scene:
         folder = self.glint.services.config.cache.dir
         left = await asyncio.to_thread(lambda: [*(folder / "fills").iterdir(), *(folder / "leaving").iterdir()])
         return not left and (await self.glint.services.cache.usage()).reserved_bytes == 0
+
+
+@asynccontextmanager
+async def scene_of(name: str, request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Scene]:
+    """With one of OBJECT_STORES."""
+    maker = OBJECT_STORES[name]
+    server: Any = request.getfixturevalue(maker.server)
+    async with scene_with(partial(maker.make, server), server.port, folder) as scene:
+        yield scene
 
 
 @asynccontextmanager

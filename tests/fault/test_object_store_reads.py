@@ -14,9 +14,8 @@ import pytest_asyncio
 
 from cache import Span
 from tests.content import KIB, MIB, Fixed, Noise
-from tests.fault.object_stores import OBJECT_STORES, Scene, scene_with, until
+from tests.fault.object_stores import OBJECT_STORES, Scene, scene_of, until
 from tests.origin import Origin
-from tests.peers import Swift
 from tests.relay import Fault, Gate, Rule
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -123,12 +122,14 @@ IN_FILL = [case_of(case, is_short=case.is_short) for case in CASES]
 IN_PART = [case_of(case, is_short=case.is_short and case.ends == WHOLE) for case in CASES if case.in_part is not None]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(OBJECT_STORES))
-async def scene(
-    request: pytest.FixtureRequest, swift: Swift, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Scene]:
-    make = partial(OBJECT_STORES[request.param], swift)
-    async with scene_with(make, swift.port, tmp_path_factory.mktemp("glint")) as scene:
+STORES = [
+    pytest.param(name, marks=[] if maker.is_short else [pytest.mark.long]) for name, maker in OBJECT_STORES.items()
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=STORES)
+async def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    async with scene_of(request.param, request, tmp_path_factory.mktemp("glint")) as scene:
         yield scene
 
 

@@ -6,14 +6,12 @@ the fault is over nothing of it is left in the store.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pytest
 import pytest_asyncio
 
 from tests.content import KIB, MIB, Content, Noise
-from tests.fault.object_stores import OBJECT_STORES, PART_BYTES, Scene, scene_with, until
-from tests.peers import Swift
+from tests.fault.object_stores import OBJECT_STORES, PART_BYTES, Scene, scene_of, until
 from tests.relay import Fault, Gate
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -93,25 +91,22 @@ CASES = [
 ]
 CELLS = [
     pytest.param(
-        kind,
+        name,
         case,
         is_sized,
-        id=f"{kind}, {'sized' if is_sized else 'chunked'}: {case.name}",
-        marks=[] if case.is_short and is_sized != (case.step == "second") else [pytest.mark.long],
+        id=f"{name}, {'sized' if is_sized else 'chunked'}: {case.name}",
+        marks=[] if maker.is_short and case.is_short and is_sized != (case.step == "second") else [pytest.mark.long],
     )
-    for kind in OBJECT_STORES
+    for name, maker in OBJECT_STORES.items()
     for case in CASES
     for is_sized in (True, False)
-    if kind in case.kinds and (is_sized or case.step != "whole")  # what has no size yet goes in parts
+    if maker.kind in case.kinds and (is_sized or case.step != "whole")  # what has no size yet goes in parts
 ]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(
-    request: pytest.FixtureRequest, swift: Swift, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Scene]:
-    make = partial(OBJECT_STORES[request.param], swift)
-    async with scene_with(make, swift.port, tmp_path_factory.mktemp("glint")) as scene:
+async def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    async with scene_of(request.param, request, tmp_path_factory.mktemp("glint")) as scene:
         yield scene
 
 

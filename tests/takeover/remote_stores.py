@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
 from tests.content import MIB
+from tests.contract.stores.peers.s3 import RgwBucket
 from tests.parity.variants import glint_for
-from tests.peers import Glance, GlanceOptions, Keystone, Memcached, Swift
+from tests.peers import Glance, GlanceOptions, Keystone, Memcached, Rgw, Swift
 from tests.takeover.places import DATABASES
 from tests.takeover.service import Identity, Service
 from upstream.registry import RegistryConfig
@@ -49,7 +50,7 @@ swift_store_create_container_on_put = True
 swift_store_large_object_size = {segment}
 swift_store_large_object_chunk_size = {segment}
 [s3]
-s3_store_host = {swift}
+s3_store_host = {s3}
 s3_store_access_key = {access}
 s3_store_secret_key = {secret}
 s3_store_bucket = {name}-s3
@@ -69,6 +70,34 @@ project_domain_id = default
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3:
+    """A server that speaks it. `names`: what lies in a bucket, with what belongs to it and S3 does not show."""
+
+    url: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    names: Callable[[str], list[str]]
+
+
+def s3_of_swift(swift: Swift) -> S3:
+    return S3(
+        url=swift.url,
+        access_key=swift.s3.access,
+        secret_key=swift.s3.secret,
+        names=lambda bucket: swift.api.names(bucket) + swift.api.names(f"{bucket}+segments"),
+    )
+
+
+def s3_of_rgw(rgw: Rgw) -> S3:
+    return S3(
+        url=rgw.url,
+        access_key=rgw.access_key,
+        secret_key=rgw.secret_key,
+        names=lambda bucket: asyncio.run(RgwBucket(rgw, name=bucket).names()),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Both:
     """A running Glance and a running Glint on one database and the same stores."""
@@ -86,7 +115,7 @@ class Both:
 
 @contextmanager
 def both_on(
-    swift: Swift, folder: Path, keystone: Keystone, memcached: Memcached, identity: Identity, name: str
+    swift: Swift, s3: S3, folder: Path, keystone: Keystone, memcached: Memcached, identity: Identity, name: str
 ) -> Iterator[Both]:
     """`name` begins the names of containers and bucket. The Swift is one of that Keystone's."""
     for each in ("glance", "glint"):
@@ -97,9 +126,9 @@ def both_on(
         "key": swift.key,
         "directory": folder / "glance",
         "name": name,
-        "swift": swift.url,
-        "access": swift.s3.access,
-        "secret": swift.s3.secret,
+        "s3": s3.url,
+        "access": s3.access_key,
+        "secret": s3.secret_key,
         "segment": _SEGMENT_MIB,
         "part": _PART_MIB,
     }
@@ -114,16 +143,16 @@ def both_on(
         glint = glint_for("default", folder / "glint", keystone, memcached)
         del glint.settings["stores.backends.second"], glint.settings["stores.backends.web"]
         glint.settings |= {"registry.url": url, "api.do_secure_hash": True}
-        glint.settings |= _backends(swift, keystone, glance.image_dirs[0], name)
+        glint.settings |= _backends(swift, s3, keystone, glance.image_dirs[0], name)
         with glint:
             # Glint has made the tables, which takes it a tenth of the time that Glance needs.
             (glance.directory / "made").touch()
             with glance:
                 services = {"glance": Service(glance.url, identity), "glint": Service(glint.url, identity)}
-                yield Both(services, url, _names(swift, glance.image_dirs[0], name), swift)
+                yield Both(services, url, _names(swift, s3, glance.image_dirs[0], name), swift)
 
 
-def _backends(swift: Swift, keystone: Keystone, images: Path, name: str) -> Mapping[str, Any]:
+def _backends(swift: Swift, s3: S3, keystone: Keystone, images: Path, name: str) -> Mapping[str, Any]:
     reference = {
         "auth_address": keystone.url,
         "user": swift.user,
@@ -145,9 +174,9 @@ def _backends(swift: Swift, keystone: Keystone, images: Path, name: str) -> Mapp
         "stores.backends.reference": of_swift | {"container": f"{name}-reference"},
         "stores.backends.s3": {
             "kind": "s3",
-            "endpoint": swift.url,
-            "access_key": swift.s3.access,
-            "secret_key": swift.s3.secret,
+            "endpoint": s3.url,
+            "access_key": s3.access_key,
+            "secret_key": s3.secret_key,
             "bucket": f"{name}-s3",
             "create_bucket": True,
             "large_object_size": _PART_MIB * MIB,
@@ -156,12 +185,12 @@ def _backends(swift: Swift, keystone: Keystone, images: Path, name: str) -> Mapp
     }
 
 
-def _names(swift: Swift, images: Path, name: str) -> Mapping[str, Callable[[], list[str]]]:
+def _names(swift: Swift, s3: S3, images: Path, name: str) -> Mapping[str, Callable[[], list[str]]]:
     return {
         "file": lambda: sorted(path.name for path in images.iterdir()),
         "swift": lambda: swift.api.names(f"{name}-swift"),
         "reference": lambda: swift.api.names(f"{name}-reference"),
-        "s3": lambda: swift.api.names(f"{name}-s3") + swift.api.names(f"{name}-s3+segments"),
+        "s3": lambda: s3.names(f"{name}-s3"),
     }
 
 

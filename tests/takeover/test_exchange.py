@@ -7,7 +7,7 @@ import pytest
 
 from tests.content import KIB, MIB, Noise
 from tests.peers import Keystone, Memcached, Swift
-from tests.takeover.remote_stores import LARGE_BYTES, STORES, Both, both_on
+from tests.takeover.remote_stores import LARGE_BYTES, STORES, Both, both_on, s3_of_rgw, s3_of_swift
 from tests.takeover.service import Service, identity_of
 
 pytestmark = pytest.mark.timeout(300)
@@ -20,10 +20,16 @@ OTHER = {"glance": "glint", "glint": "glance"}
 
 @pytest.fixture(scope="module")
 def both(
-    keystone_swift: Swift, keystone: Keystone, memcached: Memcached, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    keystone_swift: Swift,
+    keystone: Keystone,
+    memcached: Memcached,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Both]:
+    """S3 is spoken by the same Swift, or by a Ceph."""
+    s3 = s3_of_rgw(request.getfixturevalue("rgw")) if request.param == "rgw" else s3_of_swift(keystone_swift)
     folder = tmp_path_factory.mktemp("exchange")
-    with both_on(keystone_swift, folder, keystone, memcached, identity_of(keystone), NAME) as both:
+    with both_on(keystone_swift, s3, folder, keystone, memcached, identity_of(keystone), NAME) as both:
         yield both
 
 
@@ -47,14 +53,17 @@ def shape(both: Both, store: str, image_id: str) -> list[str]:
     return sorted("/".join(part for part in name.split("/") if len(part) < 30) for name in mine)
 
 
+SIZES = ("small", "large", "empty")
 CELLS = [
-    pytest.param(store, size, id=f"{store}, {size}", marks=[] if (store, size) in SHORT else [pytest.mark.long])
+    pytest.param(
+        "swift", store, size, id=f"{store}, {size}", marks=[] if (store, size) in SHORT else [pytest.mark.long]
+    )
     for store in STORES
-    for size in ("small", "large", "empty")
-]
+    for size in SIZES
+] + [pytest.param("rgw", "s3", size, id=f"s3 of a ceph, {size}", marks=[pytest.mark.long]) for size in SIZES]
 
 
-@pytest.mark.parametrize(("store", "size"), CELLS)
+@pytest.mark.parametrize(("both", "store", "size"), CELLS, indirect=["both"])
 def test_what_one_has_stored_the_other_reads_and_removes(both: Both, store: str, size: str) -> None:
     length = {"small": 100 * KIB + 1, "large": LARGE_BYTES[store], "empty": 0}[size]
     data = Noise(length, seed=len(store)).read()
