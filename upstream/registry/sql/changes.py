@@ -138,9 +138,8 @@ async def soft_delete(
 
 
 def later_than(moment: datetime | None, at: datetime) -> datetime:
-    """The time `at`, but later than `moment` by a second at least, which every database tells apart; whole seconds."""
-    later = at if moment is None else max(at, moment + _TICK)
-    return later.replace(microsecond=0)
+    """The time `at`, but in a later second than `moment`: every database tells these apart."""
+    return at if moment is None else max(at, moment + _TICK).replace(microsecond=0)
 
 
 def _location(location: Location) -> dict[str, Any]:
