@@ -82,7 +82,7 @@ class Writing:
         except (Unavailable, Duplicate):
             if not await self._is_there(intake.given_bytes):
                 raise
-            log.warning("store.answer_lost", store=self._id, image=self._key)
+            self._tell_that_the_answer_is_lost()
 
     async def _in_parts(self, plan: Plan, intake: Intake) -> None:
         await settled(self._begin())
@@ -107,12 +107,17 @@ class Writing:
                 call = group.create_task(completing)
                 while not (await asyncio.wait([call], timeout=self._config.first_byte_s))[0]:
                     if await self._is_there(size_bytes):
+                        self._tell_that_the_answer_is_lost()
                         call.cancel()
         except ExceptionGroup as errors:
             error = errors.exceptions[0]
             was_asked = call.cancelled()  # and said nothing: it need not be asked again
             if was_asked or not isinstance(error, (Unavailable, Duplicate)) or not await self._is_there(size_bytes):
                 raise error from None
+            self._tell_that_the_answer_is_lost()
+
+    def _tell_that_the_answer_is_lost(self) -> None:
+        log.warning("store.answer_lost", store=self._id, image=self._key)
 
     async def _check_free(self) -> None:
         """Not every store heeds a condition when it puts parts together. Raises Duplicate."""
