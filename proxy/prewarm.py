@@ -5,9 +5,7 @@ from proxy.blobs import active_locations, blob_of
 from upstream.errors import NotFound
 from upstream.registry import Registry
 from upstream.stores import Stores
-from upstream.types import Context, Image, Status
-
-_GLINT = Context(roles=frozenset({"admin"}), is_admin=True)
+from upstream.types import GLINT, Image, Status
 
 
 async def resolve(registry: Registry, stores: Stores, image_id: str) -> tuple[Blob, Source] | None:
@@ -16,7 +14,7 @@ async def resolve(registry: Registry, stores: Stores, image_id: str) -> tuple[Bl
     None if it is gone, not active, or lies where it needs no entry. Raises what the registry raises.
     """
     try:
-        image = await registry.images.get(_GLINT, image_id)
+        image = await registry.images.get(GLINT, image_id)
     except NotFound:
         return None
     if image.status is not Status.ACTIVE or image.size_bytes is None or await needs_nothing(stores, image):

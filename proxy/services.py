@@ -25,7 +25,7 @@ from proxy.policy import Policy, PropertyProtections, load_protections
 from proxy.prewarm import resolve
 from proxy.quotas import Quotas
 from proxy.repairs import Repairs
-from proxy.tasks import GLINT, TaskRunner
+from proxy.tasks import TaskRunner
 from proxy.transfer import Sender
 from upstream.errors import Unauthenticated
 from upstream.glances import Glances, open_glances
@@ -33,6 +33,7 @@ from upstream.identity import Keystone, KeystoneLimits
 from upstream.registry import Registry, open_registry
 from upstream.stage_hosts import StageHosts, open_stage_hosts
 from upstream.stores import Staging, Stores, open_staging, open_stores, open_web
+from upstream.types import GLINT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,9 @@
 import gc
 
 from cache import CacheError
-from proxy.api.image_schema import ImageSchemaBroken
 from proxy.imports.plugins import ProgramMissing
 from proxy.listening import CannotListen
-from proxy.policy import PolicyFileBroken, ProtectionFileBroken
+from proxy.operator_files import FileBroken
 from proxy.transfer import NoSuchAlgorithm
 from upstream.errors import UpstreamError
 from upstream.registry import RegistryMisconfigured
@@ -22,10 +21,8 @@ class WorkerFailed(Exception):
 STARTUP_ERRORS = (
     CannotListen,
     NoSuchAlgorithm,
-    ImageSchemaBroken,
-    PolicyFileBroken,
+    FileBroken,
     ProgramMissing,
-    ProtectionFileBroken,
     RegistryMisconfigured,
     WorkerFailed,
     CacheError,

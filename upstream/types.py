@@ -71,6 +71,10 @@ class Context:
     token: str | None = field(default=None, repr=False)
 
 
+GLINT = Context(roles=frozenset({"admin"}), is_admin=True)
+"""Glint itself, on behalf of those whose rights were asked for before."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
     """One place where an image's bytes lie. The URL may hold credentials, so it is never printed."""

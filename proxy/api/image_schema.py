@@ -14,16 +14,11 @@ from jsonschema.exceptions import SchemaError
 
 from proxy.api.config import ApiConfig
 from proxy.api.schema_properties import image_properties
+from proxy.operator_files import FileBroken, read_operator_file
 
-_FILE_MAX_BYTES = 1024 * 1024
 
-
-class ImageSchemaBroken(Exception):
-    """The file cannot be read or followed. `problems` says what is wrong, one line per property."""
-
-    def __init__(self, path: Path, problems: list[str]) -> None:
-        super().__init__(f"image schema file {path}: " + "; ".join(problems))
-        self.path, self.problems = path, problems
+class ImageSchemaBroken(FileBroken):
+    what = "image schema file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +33,7 @@ def load(path: Path | None, config: ApiConfig) -> CustomProperties:
     """Read the file, in the blocking way. Raises ImageSchemaBroken."""
     if path is None:
         return CustomProperties()
-    try:
-        with path.open("rb") as file:
-            data = file.read(_FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise ImageSchemaBroken(path, [f"cannot be read: {error.strerror}"]) from error
-    if len(data) > _FILE_MAX_BYTES:
-        raise ImageSchemaBroken(path, [f"is longer than {_FILE_MAX_BYTES} bytes"])
+    data = read_operator_file(path, ImageSchemaBroken)
     try:
         document = json.loads(data.decode())
     except (ValueError, RecursionError) as error:

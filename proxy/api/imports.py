@@ -9,10 +9,10 @@ from proxy.api import access, import_requests, stage_host
 from proxy.api.call import Call, empty_response
 from proxy.api.import_requests import ImportRequest
 from proxy.errors import BadRequest, StateConflict
-from proxy.tasks import GLINT, STALE_AFTER_S
+from proxy.tasks import STALE_AFTER_S
 from upstream.errors import Denied, Invalid, NotFound, UpstreamError
 from upstream.registry import IMPORT_LOCK
-from upstream.types import Image, TaskStatus
+from upstream.types import GLINT, Image, TaskStatus
 
 _STORE_HEADER = "x-image-meta-store"
 

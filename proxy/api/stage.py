@@ -9,11 +9,10 @@ from aiohttp import web
 from proxy.api import access, image_data, stage_host
 from proxy.api.call import Call, empty_response
 from proxy.errors import BadRequest, Gone, NoSuchResource, StateConflict, TooLarge
-from proxy.tasks import GLINT
 from proxy.uploads import pieces
 from upstream.errors import Conflict, NotFound, UpstreamError
 from upstream.registry import STAGE_HOST, ImageChanges
-from upstream.types import Image, Status
+from upstream.types import GLINT, Image, Status
 
 log = structlog.get_logger(__name__)
 

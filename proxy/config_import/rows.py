@@ -6,7 +6,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
-from proxy.config_import.conf import Assignment
 from proxy.config_import.options import BadValue, Option, Source
 from proxy.config_import.outcomes import Dropped, Failing, Key, Mapped, Outcome
 from proxy.config_import.paste import Paste
@@ -103,10 +102,6 @@ def dropped(reason: str, *options: Option) -> Row:
                 yield Dropped(said, reason)
 
     return Row(options=options, decide=decide)
-
-
-def all_said(source: Source, *options: Option) -> tuple[Assignment, ...]:
-    return tuple(one for option in options for one in source.said(option))
 
 
 def choice(values: Mapping[str, Any]) -> Callable[[str], Any]:

@@ -16,11 +16,10 @@ import structlog
 
 from metrics import Instruments
 from proxy.deletion.claims import UNHEARD_S, Claim, ClaimLost
-from proxy.tasks import GLINT
 from upstream.errors import Conflict, DataNotFound, Invalid, NotFound, NotSupported, UpstreamError
 from upstream.registry import LEFTOVER, DueLocation, DueQuery, Registry
 from upstream.stores import Stores
-from upstream.types import Image, Location, Status
+from upstream.types import GLINT, Image, Location, Status
 
 log = structlog.get_logger(__name__)
 

@@ -10,11 +10,11 @@ from proxy.api.import_requests import ImportRequest
 from proxy.imports.job import ImportJob
 from proxy.imports.progress import ImportProgress
 from proxy.imports.tools import ImportTools
-from proxy.tasks import GLINT, new_task
+from proxy.tasks import new_task
 from upstream.errors import NotFound, UpstreamError
 from upstream.registry import IMPORT_LOCK
 from upstream.stores import redacted
-from upstream.types import Context, Image, Status, Task
+from upstream.types import GLINT, Context, Image, Status, Task
 
 log = structlog.get_logger(__name__)
 

@@ -25,11 +25,11 @@ from proxy.imports.remote_images import RemoteImage
 from proxy.imports.tools import ImportTools
 from proxy.imports.undo import ImportUndo
 from proxy.quotas import StorageLimit
-from proxy.tasks import GLINT, Progress, TaskFailed
+from proxy.tasks import Progress, TaskFailed
 from upstream.errors import Conflict, NotFound, UpstreamError
 from upstream.registry import STAGE_HOST, Ceiling, ImageChanges, Lock
 from upstream.stores import Stored
-from upstream.types import Context, Image, Status, Task, TaskStatus
+from upstream.types import GLINT, Context, Image, Status, Task, TaskStatus
 
 log = structlog.get_logger(__name__)
 

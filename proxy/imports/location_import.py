@@ -20,12 +20,12 @@ from cache import CacheError, DigestMismatch, ImageCache, in_thread
 from proxy.api.config import ApiConfig
 from proxy.blobs import active_locations, blob_of
 from proxy.imports.image_bytes import bytes_of
-from proxy.tasks import GLINT, Progress, new_task
+from proxy.tasks import Progress, new_task
 from upstream.errors import Conflict, Invalid, NotFound, Unavailable, UpstreamError
 from upstream.registry import IMPORT_LOCK, Ceiling, ImageChanges, Lock, Registry
 from upstream.retry import slot_s
 from upstream.stores import Stores
-from upstream.types import Context, Image, Location, Status, Task
+from upstream.types import GLINT, Context, Image, Location, Status, Task
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,6 @@ HASHING_ALGORITHM = "sha512"
 
 _THREADS = 2
 _WATCH_S = 2.0
-_PIECES_A_MESSAGE = 64
 
 
 class LocationImports:

@@ -13,10 +13,10 @@ from proxy.api.import_requests import WEB_DOWNLOAD
 from proxy.imports.job import ImportJob
 from proxy.imports.progress import ImportProgress
 from proxy.imports.tools import ImportTools
-from proxy.tasks import GLINT, Progress, TaskFailed
+from proxy.tasks import Progress, TaskFailed
 from upstream.errors import NotFound
 from upstream.registry import Ceiling
-from upstream.types import Context, Image, Task
+from upstream.types import GLINT, Context, Image, Task
 
 
 class TaskImport:

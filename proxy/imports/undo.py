@@ -11,10 +11,9 @@ import structlog
 from proxy.imports.plan import ImportPlan
 from proxy.imports.progress import ImportProgress
 from proxy.imports.tools import ImportTools
-from proxy.tasks import GLINT
 from upstream.errors import Conflict, NotFound, NotSupported
 from upstream.registry import IMPORT_LOCK, ImageChanges, Lock
-from upstream.types import Image, Location, Status, Task
+from upstream.types import GLINT, Image, Location, Status, Task
 
 log = structlog.get_logger(__name__)
 

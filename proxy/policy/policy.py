@@ -9,22 +9,18 @@ import structlog
 from oslo_policy import policy as oslo
 
 from proxy.errors import Forbidden
+from proxy.operator_files import FileBroken, read_operator_file
 from proxy.policy.checks import Credentials, Decide, RulesBroken, Target, compile_rules
 from proxy.policy.rules import ADMIN_RULE, OLD_DEFAULTS, OPERATIONS, OWNERS_ALONE, RULES
 from upstream.types import Context, Image
 
 log = structlog.get_logger(__name__)
 
-_FILE_MAX_BYTES = 1024 * 1024
 _Signature = tuple[int, int, int]
 
 
-class PolicyFileBroken(Exception):
-    """The policy file cannot be read or followed. `problems` says what is wrong, one line per rule."""
-
-    def __init__(self, path: Path, problems: list[str]) -> None:
-        super().__init__(f"policy file {path}: " + "; ".join(problems))
-        self.path, self.problems = path, problems
+class PolicyFileBroken(FileBroken):
+    what = "policy file"
 
 
 class Policy:
@@ -197,13 +193,7 @@ def _load(path: Path | None, defaults: Mapping[str, str], kept: frozenset[str] =
     """The defaults, and what the file says in their place or beside them; all of `kept`. Raises PolicyFileBroken."""
     if path is None:
         return compile_rules(defaults)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise PolicyFileBroken(path, [f"cannot be read: {error.strerror}"]) from error
-    if len(data) > _FILE_MAX_BYTES:
-        raise PolicyFileBroken(path, [f"is longer than {_FILE_MAX_BYTES} bytes"])
+    data = read_operator_file(path, PolicyFileBroken)
     try:
         written = oslo.parse_file_contents(data)
     except Exception as error:  # a YAML parser raises anything for nonsense: KeyError for `!!bool maybe`, say

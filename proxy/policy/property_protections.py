@@ -12,12 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from proxy.operator_files import FileBroken, read_operator_file
 from proxy.policy.policy import Policy
 from upstream.types import Context, Image
 
 RuleFormat = Literal["roles", "policies"]
 
-_FILE_MAX_BYTES = 1024 * 1024
 _EVERYBODY, _NOBODY = "@", "!"
 _OWN_PREFIX = "os_glance"  # Glance's own properties: what a file says of them does not count
 _NAMES_MAX = 4096
@@ -33,12 +33,8 @@ class Action(StrEnum):
 Permissions = Mapping[Action, frozenset[str]]  # to each action roles or the name of one policy rule, or "@", or "!"
 
 
-class ProtectionFileBroken(Exception):
-    """The file cannot be read or followed. `problems` says what is wrong, one line per rule."""
-
-    def __init__(self, path: Path, problems: list[str]) -> None:
-        super().__init__(f"property protection file {path}: " + "; ".join(problems))
-        self.path, self.problems = path, problems
+class ProtectionFileBroken(FileBroken):
+    what = "property protection file"
 
 
 class _Problems(Exception):
@@ -99,13 +95,7 @@ def load_protections(path: Path | None, rule_format: RuleFormat, policy: Policy)
     """Read the file, in the blocking way. The policy keeps the rules that it names. Raises ProtectionFileBroken."""
     if path is None:
         return PropertyProtections(None)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise ProtectionFileBroken(path, [f"cannot be read: {error.strerror}"]) from error
-    if len(data) > _FILE_MAX_BYTES:
-        raise ProtectionFileBroken(path, [f"is longer than {_FILE_MAX_BYTES} bytes"])
+    data = read_operator_file(path, ProtectionFileBroken)
     try:
         protections = _parse(data, rule_format)
     except _Problems as error:

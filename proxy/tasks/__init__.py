@@ -1,3 +1,3 @@
-from proxy.tasks.runner import GLINT, STALE_AFTER_S, Job, Progress, TaskFailed, TaskRunner, new_task
+from proxy.tasks.runner import STALE_AFTER_S, Job, Progress, TaskFailed, TaskRunner, new_task
 
-__all__ = ["GLINT", "STALE_AFTER_S", "Job", "Progress", "TaskFailed", "TaskRunner", "new_task"]
+__all__ = ["STALE_AFTER_S", "Job", "Progress", "TaskFailed", "TaskRunner", "new_task"]

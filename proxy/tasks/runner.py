@@ -24,12 +24,9 @@ from proxy.tasks.claims import Claim, Claims
 from upstream.errors import Conflict, NotFound, UpstreamError
 from upstream.registry import Tasks
 from upstream.retry import slot_s
-from upstream.types import Context, Task, TaskStatus
+from upstream.types import GLINT, Context, Task, TaskStatus
 
 log = structlog.get_logger(__name__)
-
-GLINT = Context(roles=frozenset({"admin"}), is_admin=True)
-"""Who works on behalf of those whose rights were asked for before."""
 
 STALE_AFTER_S: Mapping[TaskStatus, float] = {TaskStatus.PENDING: 7200.0, TaskStatus.PROCESSING: 3600.0}
 """A task of which nothing was heard for so long is dead, wherever it ran. Source: glance/api/v2/images.py."""

@@ -12,7 +12,6 @@ from sqlalchemy import select
 
 from proxy.deletion.restoring import restore
 from proxy.deletion.scrubber import Ended
-from proxy.tasks import GLINT
 from tests.api.client import OCTETS, Client
 from tests.content import Noise
 from tests.served import config_for, serving
@@ -20,7 +19,7 @@ from upstream.errors import Conflict, Denied, NotFound, Unavailable
 from upstream.registry import LEFTOVER, DueLocation, ImageChanges
 from upstream.registry.sql.registry import SqlRegistry
 from upstream.registry.sql.tables import image_locations, images
-from upstream.types import Location
+from upstream.types import GLINT, Location
 
 DATA = Noise(3_000_001, seed=77).read()
 Refuse = Callable[..., Awaitable[None]]

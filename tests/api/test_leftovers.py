@@ -14,7 +14,6 @@ from sqlalchemy import update
 from proxy.deletion import claims
 from proxy.deletion.claims import UNHEARD_S
 from proxy.deletion.scrubber import Ended
-from proxy.tasks import GLINT
 from tests.api.client import Client
 from tests.content import Noise
 from tests.served import Served, config_for, serving
@@ -22,7 +21,7 @@ from upstream.errors import Conflict, Denied, Unavailable
 from upstream.registry import DueLocation, DueQuery, ImageChanges
 from upstream.registry.sql.registry import SqlRegistry
 from upstream.registry.sql.tables import image_locations
-from upstream.types import Image, Location, Status
+from upstream.types import GLINT, Image, Location, Status
 
 WAIT_S = 30.0
 DATA = Noise(5000, seed=4).read()

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from proxy.imports.location_import import LocationImport
-from proxy.tasks import GLINT
 from tests.api.client import Client
 from tests.origin import MIB, Fault, Gate, Noise, Origin
 from tests.served import config_for, serving
-from upstream.types import TaskStatus
+from upstream.types import GLINT, TaskStatus
 
 DATA = Noise(3 * MIB + 17, seed=5)
 OTHER = Noise(3 * MIB + 17, seed=6)

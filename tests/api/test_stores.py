@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from proxy.tasks import GLINT
 from tests.api.client import OCTETS, Client
 from tests.origin import MIB, Noise, Origin
 from tests.served import config_for, serving
 from upstream.errors import Conflict, Denied, Unavailable
 from upstream.registry import ImageChanges
-from upstream.types import Image, Location
+from upstream.types import GLINT, Image, Location
 
 DATA = Noise(2 * MIB + 3, seed=9)
 

@@ -12,12 +12,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from proxy.tasks import GLINT
 from tests.content import MIB, Noise
 from tests.origin import Fault, Origin
 from tests.served import Served, config_for, serving
 from upstream.registry import ImageChanges
-from upstream.types import Location
+from upstream.types import GLINT, Location
 
 SIZE_MIB = 8
 START = 2 * MIB + 7

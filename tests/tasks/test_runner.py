@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from proxy.errors import BadRequest
-from proxy.tasks import GLINT, Progress, TaskRunner, new_task
+from proxy.tasks import Progress, TaskRunner, new_task
 from proxy.tasks.claims import Claims
 from upstream.errors import Conflict, NotFound, Unavailable
 from upstream.registry import Registry
-from upstream.types import Context, Task, TaskStatus
+from upstream.types import GLINT, Context, Task, TaskStatus
 
 WHO = Context(project_id="p", user_id="u", request_id="req-1")
 
