@@ -11,6 +11,7 @@ from sqlalchemy import Table, bindparam, false, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstream.errors import Invalid
+from upstream.registry.sql.clock import database_time
 from upstream.registry.sql.exact import is_one_of, is_text
 from upstream.registry.sql.rows import now
 from upstream.registry.sql.tables import image_locations, image_members, image_properties, image_tags, images
@@ -86,7 +87,8 @@ async def set_locations(connection: AsyncConnection, image_id: str, locations: S
     for row_id, location in kept.items():
         values = _location(location)
         # Who makes a location `pending_delete` so deletes its data: it is claimed, see upstream/registry/locations.py.
-        values |= {"updated_at": later_than(values["deleted_at"], now())}
+        moment = await database_time(connection) if values["deleted"] else now()
+        values |= {"updated_at": later_than(values["deleted_at"], moment)}
         await connection.execute(update(table).where(table.c.id == row_id).values(values))
     fresh = [_location(location) for location in locations if location.id is None]
     await _insert(connection, table, image_id, fresh)
