@@ -54,7 +54,7 @@ class Ceph(Server):
     """
 
     def __init__(self, directory: Path, *, store: ObjectStore = "memstore") -> None:
-        super().__init__("ceph-osd", directory, start_s=60)
+        super().__init__("ceph-osd", directory)
         self._store = store
         self.pool, self.user = POOL, USER
         self.mon = Monitor(directory, free_port())

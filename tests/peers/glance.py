@@ -119,7 +119,7 @@ class Glance(Server):
         options: GlanceOptions | None = None,
         database_url: str | None = None,
     ) -> None:
-        super().__init__("glance", directory, start_s=60, stop_s=3)
+        super().__init__("glance", directory, stop_s=3)
         self.options = options or GlanceOptions()
         self.keystone, self.memcached = keystone, memcached
         self.port = free_port()

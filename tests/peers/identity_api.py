@@ -47,7 +47,7 @@ class IdentityApi:
         *,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float = 30.0,
     ) -> tuple[http.client.HTTPMessage, Any]:
         """Headers and document of an answer below 400."""
         sent = {"Content-Type": "application/json"} | dict(headers or {}) | ({"X-Auth-Token": token} if token else {})

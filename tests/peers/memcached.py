@@ -14,7 +14,7 @@ class Memcached(Server):
     """A memcached on loopback. It forgets everything when stopped."""
 
     def __init__(self, directory: Path, *, memory_mib: int = 64) -> None:
-        super().__init__("memcached", directory, start_s=10, stop_s=0.1)  # it has nothing to save
+        super().__init__("memcached", directory, stop_s=0.1)  # it has nothing to save
         self.host, self.port = "127.0.0.1", free_port()
         self._memory_mib = memory_mib
         self._items_before = 0  # stored before the last flush
@@ -25,7 +25,7 @@ class Memcached(Server):
 
     def command(self, line: bytes, *, until: bytes = b"\r\n") -> bytes:
         """The answer to one text command, up to and including `until`. Raises OSError."""
-        with socket.create_connection((self.host, self.port), timeout=5) as connection:
+        with socket.create_connection((self.host, self.port), timeout=30) as connection:
             connection.sendall(line + b"\r\n")
             answer = b""
             while not answer.endswith(until):

@@ -49,7 +49,7 @@ class Nginx(Server):
     """An nginx with one server on loopback, without an access log."""
 
     def __init__(self, name: str, directory: Path, tuning: Tuning) -> None:
-        super().__init__(name, directory, start_s=10, stop_s=1)
+        super().__init__(name, directory, stop_s=1)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._tuning = tuning

@@ -10,15 +10,17 @@ FIRST, LAST = 20000, 32000
 # Processes of one test run draw from different parts: between finding a port free and listening on it there is time.
 _PARTS = 4
 _RANDOM = random.SystemRandom()  # hypothesis seeds the other one, in each process alike
+_given: set[int] = set()  # a server that does not listen yet, or does not run just now, counts on its port
 
 
 def free_port() -> int:
-    """A loopback TCP port nobody listens on. Should another process take it first, the start fails and says so."""
+    """A loopback TCP port nobody listens on, each time another one. Should another process take it, the start fails."""
     part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
     size = (LAST - FIRST) // _PARTS
     for _ in range(200):
         port = FIRST + part * size + _RANDOM.randrange(size)
-        if is_free(port):
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
     raise RuntimeError(f"no free port on 127.0.0.1 between {FIRST} and {LAST}")
 

@@ -17,7 +17,7 @@ class Rgw(Server):
     """S3 over a Ceph that runs. Path and virtual addressing; one user, whose keys are `access_key`, `secret_key`."""
 
     def __init__(self, directory: Path, ceph: Ceph) -> None:
-        super().__init__("radosgw", directory, start_s=60)
+        super().__init__("radosgw", directory)
         self.ceph = ceph
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"

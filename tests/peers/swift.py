@@ -88,7 +88,7 @@ class Swift(Server):
     def __init__(
         self, directory: Path, *, keystone: Keystone | None = None, options: SwiftOptions | None = None
     ) -> None:
-        super().__init__("swift", directory, start_s=60, stop_s=0.5)
+        super().__init__("swift", directory, stop_s=0.5)
         self.options = options or SwiftOptions()
         self.keystone = keystone
         self.memcached = Memcached(directory / "memcached")

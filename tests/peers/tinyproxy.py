@@ -15,7 +15,7 @@ class Tinyproxy(Server):
     USER, PASSWORD = "glint", "pass.word"
 
     def __init__(self, directory: Path, *, connect_ports: Sequence[int] = ()) -> None:
-        super().__init__("tinyproxy", directory, start_s=10, stop_s=1)
+        super().__init__("tinyproxy", directory, stop_s=1)
         self.port = free_port()
         self._connect_ports = tuple(connect_ports)
 

@@ -42,7 +42,7 @@ class Varnish(Server):
         storage: Literal["malloc", "file"] = "malloc",
         threads_max: int = 1500,
     ) -> None:
-        super().__init__("varnish", directory, start_s=30, stop_s=2)
+        super().__init__("varnish", directory, stop_s=2)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._upstream, self._size_max_mib, self._storage = upstream, size_max_mib, storage
