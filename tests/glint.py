@@ -4,7 +4,7 @@ with Origin() as origin, Glint(tmp_path, {"cache.size_max": "64 MiB"}) as glint:
     disk = origin.add("disk", Noise(MIB))
     image_id = glint.register(origin.url("disk"), disk)
     assert glint.get(f"/v2/images/{image_id}/file").content == disk.read()
-    assert glint.metrics().value("glint_downloads_total", outcome="miss") == 1
+    glint.until_counted(1, "glint_downloads_total", outcome="miss")
     assert glint.run("cache", "evict", image_id).returncode == 0
 """
 
@@ -12,6 +12,7 @@ import http.client
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -122,7 +123,14 @@ class Glint(Server):
         return self.request("GET", path, token=token)
 
     def metrics(self) -> Metrics:
-        return Metrics(_exchange(self.metrics_port, "GET", "/metrics", None, {}, 10).content.decode())
+        return Metrics(_exchange(self.metrics_port, "GET", "/metrics", None, {}, 30).content.decode())
+
+    def until_counted(self, number: float, name: str, **labels: str) -> None:
+        """Wait for a sum of samples. What a client has received is counted a moment later."""
+        deadline = time.monotonic() + 30
+        while (value := self.metrics().value(name, **labels)) != number:
+            assert time.monotonic() < deadline, f"{name}{labels} is {value:g}, not {number:g}"
+            time.sleep(0.02)
 
     def create(self, *, token: str | None = None, **fields: Any) -> str:
         """The id of a new raw image without data."""

@@ -59,12 +59,12 @@ class Served:
         """A sample of /metrics; 0 if it never counted."""
         return self.services.instruments.registry.get_sample_value(name, labels) or 0.0
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = 10) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 30) -> None:
         async with asyncio.timeout(timeout_s):
             while not holds():  # noqa: ASYNC110 - a running Glint has no event for its tests
                 await asyncio.sleep(0.01)
 
-    async def until_cached(self, image_id: str, timeout_s: float = 10) -> None:
+    async def until_cached(self, image_id: str, timeout_s: float = 30) -> None:
         """Wait until the image's entry is published."""
         async with asyncio.timeout(timeout_s):
             while not await self.services.cache.has(image_id):  # noqa: ASYNC110

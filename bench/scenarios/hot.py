@@ -43,7 +43,7 @@ class Load:
     others: tuple[str, ...] = (NGINX_CACHE, VARNISH, GLINT_SYSTEM, GLINT_FILE, GLANCE)
 
 
-SMALL = Load(size_bytes=4 * MIB, clients=(3,), seconds=0.1, rounds=1, tunings=("1 worker, 2 MiB",))
+SMALL = Load(size_bytes=4 * MIB, clients=(3,), seconds=0.5, rounds=1, tunings=("1 worker, 2 MiB",))
 REAL = Load(size_bytes=GIB, clients=(1, 8, 64), seconds=2.0, rounds=5, workers=(1, 2))
 
 

@@ -49,7 +49,7 @@ class Load:
     rounds: int
 
 
-SMALL = Load(images=600, seconds=0.3, rounds=1)
+SMALL = Load(images=600, seconds=0.6, rounds=1)
 REAL = Load(images=100_000, seconds=2.0, rounds=3)
 
 

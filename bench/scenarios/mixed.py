@@ -33,7 +33,7 @@ class Load:
     workers: tuple[int, ...] = (1,)
 
 
-SMALL = Load(size_bytes=4 * MIB, downloads=(0, 4), clients=1, seconds=0.3, rounds=1)
+SMALL = Load(size_bytes=4 * MIB, downloads=(0, 4), clients=1, seconds=0.6, rounds=1)
 REAL = Load(size_bytes=GIB, downloads=(0, 64), clients=4, seconds=5.0, rounds=3, workers=(1, 2))
 
 

@@ -42,7 +42,7 @@ class Load:
     workers: tuple[int, ...] = (1,)
 
 
-SMALL = Load(images=2, size_bytes=4 * MIB, downloads=2, clients=1, pause_s=0.01, seconds=0.3, rounds=1)
+SMALL = Load(images=2, size_bytes=4 * MIB, downloads=2, clients=1, pause_s=0.01, seconds=0.6, rounds=1)
 REAL = Load(images=8, size_bytes=GIB // 2, downloads=8, clients=4, pause_s=0.01, seconds=2.0, rounds=10, workers=(1, 2))
 
 

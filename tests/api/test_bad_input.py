@@ -325,7 +325,7 @@ async def test_uploads_that_break_off_in_odd_ways_leave_the_image_queued(client:
 
 
 async def until_queued(client: Client, path: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await client.show(path))["status"] != "queued":  # noqa: ASYNC110 - an upload cut off ends in its own time
             await asyncio.sleep(0.01)
 
@@ -349,7 +349,7 @@ def _bytes(text: str) -> bytes:
 async def exchange(client: Client, raw: bytes) -> int | None:
     """The status of the answer, None for a connection that is closed without one."""
     address = urlsplit(client.served.url)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         try:
             writer.write(raw)

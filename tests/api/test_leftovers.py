@@ -67,7 +67,7 @@ async def test_the_next_start_deletes_what_a_crash_left(tmp_path: Path) -> None:
         image = await _crashed(Client(served), tmp_path)
     async with serving(config) as served:
         await served.until(lambda: not (tmp_path / "second" / image.id).exists())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await _statuses(Client(served), image.id) != ["active", "deleted"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert await served.fetch(image.id) == DATA

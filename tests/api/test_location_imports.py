@@ -158,7 +158,7 @@ async def test_deleting_the_image_ends_its_hashing(
     assert await post(hashing, path, url, stated) == 202
     await gate.reached()
     assert (await hashing.ask("DELETE", path)).status == 204
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (tasks := await tasks_of(hashing, path))[0][0] is not TaskStatus.FAILURE:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert "No image found" in tasks[0][1]

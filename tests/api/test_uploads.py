@@ -173,7 +173,7 @@ async def started(client: Client, path: str, announced: int) -> tuple[asyncio.St
 
 
 async def until_status(client: Client, path: str, status: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await client.show(path))["status"] != status:  # noqa: ASYNC110 - seen from outside
             await asyncio.sleep(0.01)
 

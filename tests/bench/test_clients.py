@@ -60,7 +60,7 @@ def test_small_requests_go_on_over_a_connection_that_the_server_closes() -> None
     with Origin() as origin:
         origin.add("answer", Fixed(b'{"id": 1}'))
         origin.always("answer", Fault(headers={"Connection": "close"}))
-        job = Requests(host=origin.host, port=origin.port, path="/answer", clients=2, seconds=0.1)
+        job = Requests(host=origin.host, port=origin.port, path="/answer", clients=2, seconds=0.5)
         with Clients([job]) as clients:
             outcome = clients.run()
 
@@ -72,12 +72,12 @@ def test_small_requests_go_on_over_a_connection_that_the_server_closes() -> None
 def test_requests_at_a_pace_leave_a_pause_after_each_answer() -> None:
     with Origin() as origin:
         origin.add("answer", Fixed(b"{}"))
-        job = Requests(host=origin.host, port=origin.port, path="/answer", clients=2, seconds=0.3, pause_s=0.1)
+        job = Requests(host=origin.host, port=origin.port, path="/answer", clients=2, seconds=0.6, pause_s=0.1)
         with Clients([job]) as clients:
             outcome = clients.run()
 
     assert not outcome.errors
-    assert 2 <= outcome.bodies <= 2 * 3
+    assert 2 <= outcome.bodies <= 2 * 6
 
 
 def test_a_changed_answer_ends_the_counting_of_requests() -> None:
@@ -154,7 +154,7 @@ def test_who_waits_for_a_first_byte_when_the_time_is_over_is_counted_with_the_ti
             path="/image",
             size_bytes=content.size_bytes,
             clients=2,
-            seconds=0.3,
+            seconds=1,
         )
         with Clients([job]) as clients:
             outcome = clients.run()
@@ -162,7 +162,7 @@ def test_who_waits_for_a_first_byte_when_the_time_is_over_is_counted_with_the_ti
     assert not outcome.errors
     assert outcome.unanswered >= 1
     # The wait began when it was asked, a moment after the run did, and ended with it.
-    assert outcome.seconds - 0.05 < max(outcome.waits_s) < outcome.seconds
+    assert outcome.seconds / 2 < max(outcome.waits_s) < outcome.seconds
     assert outcome.bodies > 1
 
 

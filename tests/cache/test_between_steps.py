@@ -43,7 +43,7 @@ async def test_an_entry_that_the_index_refuses_to_note_is_whole_and_noted_later(
     with monkeypatch.context() as locked:
         locked.setattr("cache.index.Index.commit", _refuse)
         await cache.store(BLOB, GatedSource(CONTENT))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await cache.usage()).entries != 1:  # noqa: ASYNC110 - no event for tests
             await asyncio.sleep(0.05)
     assert (await cache.usage()).reserved_bytes == 0
@@ -62,7 +62,7 @@ async def test_an_entry_whose_folder_could_not_be_synced_is_counted(
     with monkeypatch.context() as failing:
         failing.setattr(Folder, "publish", then_fails)
         assert (await fetch(cache, GatedSource(CONTENT)))[0] == CONTENT.read()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await cache.usage()).reserved_bytes:  # noqa: ASYNC110 - no event for tests
                 await asyncio.sleep(0.05)
     assert (await cache.usage()).entries == 1
@@ -80,7 +80,7 @@ async def test_an_entry_found_damaged_before_its_row_is_written_is_fetched_anew(
 
     monkeypatch.setattr(Ledger, "commit", later)
     assert (await fetch(cache, GatedSource(CONTENT)))[0] == CONTENT.read()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await asyncio.to_thread(folder.has_entry, BLOB.key):  # noqa: ASYNC110 - no event for tests
             await asyncio.sleep(0.01)
     await asyncio.to_thread(flip, folder.root / "entries" / BLOB.key[:2] / BLOB.key, MIB)
@@ -140,7 +140,7 @@ async def test_a_local_file_opens_while_the_caches_disk_hangs(cache: ImageCache,
     healed = threading.Event()
     hanging = [cache._openers.submit(healed.wait) for _ in range(64)]
     try:
-        async with asyncio.timeout(5), cache.open_local(path, BLOB) as reader:
+        async with asyncio.timeout(30), cache.open_local(path, BLOB) as reader:
             assert await read_all(reader) == CONTENT.read()
     finally:
         healed.set()
@@ -176,7 +176,7 @@ async def test_what_is_read_back_for_the_digest_takes_no_thread_from_reads_past_
             fd, MIB, check, disk, busy, is_urgent=lambda: True, written=lambda _: None, wrote_back=lambda _: None
         )
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await writer.put(data[MIB : MIB + 4096])
                 await writer.flush()
         finally:

@@ -1,10 +1,8 @@
 """Several caches on one folder, as the workers of one Glint have it: they share nothing but the folder."""
 
 import asyncio
-import statistics
-import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -17,12 +15,17 @@ from tests.content import KIB, MIB, Noise
 WORKERS = 3
 
 
+@asynccontextmanager
+async def opened(config: CacheConfig) -> AsyncIterator[list[ImageCache]]:
+    """The first one has the file descriptors, the locks and the tasks of a process of its own; so have the others."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(ImageCache(config, Instruments())) for _ in range(WORKERS)]
+
+
 @pytest.fixture
 async def caches(config: CacheConfig) -> AsyncIterator[list[ImageCache]]:
-    """The first one has the file descriptors, the locks and the tasks of a process of its own; so have the others."""
-    quick = config.model_copy(update={"stall_s": 2})
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(ImageCache(quick, Instruments())) for _ in range(WORKERS)]
+    async with opened(config) as several:
+        yield several
 
 
 async def test_a_thousand_misses_over_all_workers_are_one_store_read(caches: list[ImageCache]) -> None:
@@ -45,25 +48,27 @@ async def test_a_follower_gets_what_is_written_while_the_rest_is_still_to_come(c
         assert (leader.outcome, follower.outcome) == (Outcome.MISS, Outcome.JOIN)
         for to in (MIB, 2 * MIB, 2 * MIB + 512 * KIB):
             source.release(to)
-            async with asyncio.timeout(10):  # it takes 10 ms
+            async with asyncio.timeout(30):  # it takes 10 ms
                 await asyncio.gather(leader.beyond(to - 65 * KIB), follower.beyond(to - 65 * KIB))
         source.release()
         assert await read_all(leader) == await read_all(follower) == CONTENT.read()
     assert never.opened == 0
 
 
-async def test_a_follower_that_was_busy_gets_at_once_what_was_written_meanwhile(caches: list[ImageCache]) -> None:
-    source, took_s = GatedSource(CONTENT, released=64 * KIB), []
+async def test_a_follower_that_was_busy_gets_at_once_what_was_written_meanwhile(
+    caches: list[ImageCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who looks rarely while nobody waits is woken."""
+    monkeypatch.setattr("cache.follow._IDLE_POLL_S", 3600.0)
+    source = GatedSource(CONTENT, released=64 * KIB)
     async with caches[0].open(BLOB, source) as leader, caches[1].open(BLOB, GatedSource(CONTENT)) as follower:
         for to in range(256 * KIB, 2 * MIB, 256 * KIB):
             await asyncio.sleep(0.03)  # it sends, and nobody waits
             source.release(to)
             await leader.beyond(to - 65 * KIB)
-            began_s = time.monotonic()
-            await follower.beyond(to - 65 * KIB)
-            took_s.append(time.monotonic() - began_s)
+            async with asyncio.timeout(30):
+                await follower.beyond(to - 65 * KIB)
         source.release()
-    assert statistics.median(took_s) < 0.02
 
 
 async def test_a_store_that_hesitates_lets_no_follower_through(caches: list[ImageCache]) -> None:
@@ -126,7 +131,7 @@ async def test_another_worker_goes_on_where_a_filler_ended(config: CacheConfig) 
                 following = survivor.open(BLOB, more)
                 follower = await following.__aenter__()
                 reading = asyncio.ensure_future(read_all(follower))  # noqa: TID251 - awaited below
-                await leader.beyond(2 * MIB - 65 * KIB)
+                assert await leader.beyond(2 * MIB - 1) == 2 * MIB  # all that came is written
         assert await reading == CONTENT.read()
         await following.__aexit__(None, None, None)
         assert more.offsets == [2 * MIB]
@@ -135,23 +140,24 @@ async def test_another_worker_goes_on_where_a_filler_ended(config: CacheConfig) 
 
 
 async def test_a_filler_that_hangs_is_gone_round_and_can_do_no_harm_when_it_wakes(
-    caches: list[ImageCache], config: CacheConfig, monkeypatch: pytest.MonkeyPatch
+    config: CacheConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after SIGSTOP: its lock is held, its file stands still, its heart does not beat."""
     monkeypatch.setattr("cache.flights.Flights.beat", lambda _self, _count: None)
     hanging, well = GatedSource(CONTENT, released=2 * MIB), GatedSource(CONTENT)
-    async with caches[0].open(BLOB, hanging) as leader, caches[1].open(BLOB, well) as follower:
-        await leader.beyond(MIB)
-        assert await read_all(follower) == CONTENT.read()
-        assert well.offsets == [2 * MIB]
-        hanging.release()  # it wakes, and has another file than the one that counts
-        assert await read_all(leader) == CONTENT.read()
-    await caches[2].store(BLOB, GatedSource(CONTENT))
-    assert await fetch(caches[2], GatedSource(CONTENT)) == (CONTENT.read(), Outcome.HIT)
-    async with asyncio.timeout(10):
-        while files_in(config, "fills") or files_in(config, "leaving"):  # noqa: ASYNC110 - no event for tests
-            await asyncio.sleep(0.05)
-    assert (await caches[0].usage()).reserved_bytes == 0
+    async with opened(config.model_copy(update={"stall_s": 2})) as caches:
+        async with caches[0].open(BLOB, hanging) as leader, caches[1].open(BLOB, well) as follower:
+            assert await leader.beyond(2 * MIB - 1) == 2 * MIB
+            assert await read_all(follower) == CONTENT.read()
+            assert well.offsets == [2 * MIB]
+            hanging.release()  # it wakes, and has another file than the one that counts
+            assert await read_all(leader) == CONTENT.read()
+        await caches[2].store(BLOB, GatedSource(CONTENT))
+        assert await fetch(caches[2], GatedSource(CONTENT)) == (CONTENT.read(), Outcome.HIT)
+        async with asyncio.timeout(30):
+            while files_in(config, "fills") or files_in(config, "leaving"):  # noqa: ASYNC110 - no event for tests
+                await asyncio.sleep(0.05)
+        assert (await caches[0].usage()).reserved_bytes == 0
 
 
 async def test_followers_of_a_fill_that_fails_are_told_too(caches: list[ImageCache], config: CacheConfig) -> None:
@@ -229,7 +235,7 @@ async def test_promises_of_all_workers_count_against_one_limit(caches: list[Imag
 
 
 async def test_who_waits_too_long_for_a_turn_in_another_worker_goes_past_the_cache(config: CacheConfig) -> None:
-    single = config.model_copy(update={"fills_max": 1, "fill_idle_s": 0.5})
+    single = config.model_copy(update={"fills_max": 1, "fill_idle_s": 1.5})
     waiting = Noise(MIB, seed=3)
     async with ImageCache(single, Instruments()) as busy, ImageCache(single, Instruments()) as other:
         trickling = GatedSource(CONTENT, released=MIB)
@@ -240,7 +246,7 @@ async def test_who_waits_too_long_for_a_turn_in_another_worker_goes_past_the_cac
             while await other.filling("queued") is None:  # noqa: ASYNC110 - no event for tests
                 await asyncio.sleep(0.01)
             asking = asyncio.ensure_future(fetch(other, GatedSource(waiting), blob_of(waiting, "queued")))  # noqa: TID251 - awaited below
-            for to in range(MIB, 2 * MIB, 64 * KIB):
+            for to in range(MIB, 2 * MIB, 8 * KIB):
                 await asyncio.sleep(0.1)  # slowly, not stalled
                 trickling.release(to)
                 if asking.done():

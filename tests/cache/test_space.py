@@ -88,6 +88,6 @@ async def test_a_client_that_leaves_at_once_leaves_no_promise(config: CacheConfi
                 await asyncio.sleep(turns % 7 * 0.0001)
                 asking.cancel()
                 await asyncio.wait({asking})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await cache.usage()).reserved_bytes:  # noqa: ASYNC110 - the cache has no event for its tests
                 await asyncio.sleep(0.01)  # until the last fill has cleaned up

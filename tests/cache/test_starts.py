@@ -81,7 +81,7 @@ async def test_leftovers_of_a_killed_process_go_when_nobody_goes_on_with_them(
     lost: list[str] = []
     async with ImageCache(config, Instruments()) as cache:
         cache.when_lost(lost.append)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while files_in(config, "fills"):  # noqa: ASYNC110 - the cache has no event for its tests
                 await asyncio.sleep(0.05)
     assert lost == ["image-1"]
@@ -141,12 +141,12 @@ async def test_entries_that_are_read_back_keep_no_client_waiting_and_no_stop(con
         keys = [f"image-{n}" for n in range(100, 120)]
         for key in keys:
             (shard / key).symlink_to("/dev/zero")
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             checks = [
                 group.create_task(cache.store(blob_of(CONTENT, key), GatedSource(CONTENT)), name=key) for key in keys
             ]
             try:
-                async with asyncio.timeout(3):
+                async with asyncio.timeout(20):
                     assert await fetch(cache, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.MISS)
             finally:
                 for check in checks:
@@ -187,7 +187,7 @@ async def test_an_index_that_is_damaged_while_it_is_used_is_made_anew(
         await cache.store(BLOB, GatedSource(CONTENT))
         await asyncio.to_thread(overwrite, config.dir / "index.db")
         other = Noise(MIB, seed=5)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     await cache.store(blob_of(other, "other-1"), GatedSource(other))

@@ -43,7 +43,7 @@ class World:
 
     def settle(self) -> None:
         """Wait for the end of all fills."""
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + 30
         while self.glint.get("/v2/cache").json["queued_images"] or self.fills:
             assert time.monotonic() < deadline_s
             time.sleep(0.01)
@@ -69,6 +69,13 @@ class World:
 
     def is_cached(self, image: Image) -> bool:
         return image.id in {row["image_id"] for row in self.glint.get("/v2/cache").json["cached_images"]}
+
+    def until_cached(self, image: Image) -> None:
+        """Also for what was found damaged: that is asked for a moment after somebody was told of it."""
+        deadline_s = time.monotonic() + 30
+        while not self.is_cached(image):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
 
     def entry(self, image: Image) -> Path:
         return self.glint.cache_dir / "entries" / image.id[:2] / image.id

@@ -17,7 +17,7 @@ class Terminal:
     process: subprocess.Popen[bytes]
     screen: int
 
-    def read_until(self, text: str, timeout_s: float = 10.0) -> str:
+    def read_until(self, text: str, timeout_s: float = 30.0) -> str:
         seen, deadline_s = "", time.monotonic() + timeout_s
         while text not in seen:
             assert time.monotonic() < deadline_s, seen

@@ -177,7 +177,7 @@ def test_verify_finds_the_damaged_one_and_a_running_glint_fetches_it_anew(
         f"glint: {world.glint.url}: 2 images, 2.00 MiB read, 1 damaged",
     ]
     assert len(world.quarantined(cached)) == 1
-    world.settle()
+    world.until_cached(cached)
     assert world.entry(cached).read_bytes() == cached.content.read()
     assert cache("verify", world.config, Options(everything=True))
     assert capsys.readouterr().out.endswith("2 images, 2.00 MiB read, all whole\n")
@@ -224,6 +224,7 @@ def test_the_exit_status_of_verify_tells_whether_all_is_whole(world: World, cach
     assert CliRunner().invoke(app, ["cache", "verify", cached.id], env=environment).exit_code == 0
     world.damage(cached)
     assert CliRunner().invoke(app, ["cache", "verify", "--all"], env=environment).exit_code == 1
+    world.until_cached(cached)
     for wrong in (["cache", "verify"], ["cache", "verify", "--all", cached.id]):
         assert CliRunner().invoke(app, wrong, env=environment).exit_code == 2
 

@@ -18,7 +18,7 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 def wait_for(world: World, image_id: str, *states: str) -> str:
     """The state that came, of those that end the waiting."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         state = str(world.glint.get(f"/v2/cache/{image_id}").json["state"])
         if state in states:
@@ -175,7 +175,7 @@ def test_verifying_tells_what_an_entry_is_and_a_damaged_one_is_fetched_anew(worl
     world.damage(image)
     assert world.glint.request("POST", path).json == {"image_id": image.id, "verdict": "damaged", "refetched": True}
     assert len(world.quarantined(image)) == 1
-    world.settle()
+    world.until_cached(image)
     assert world.glint.request("POST", path).json["verdict"] == "whole"
     assert world.gets(image) == 2
 
@@ -231,8 +231,9 @@ def test_the_real_clients_queue_and_list(guarded: World, keystone: Keystone, dri
     image = guarded.image(token=keystone.token("admin"))
     admin = keystone.openrc("admin", image_url=guarded.glint.url)
     driven.openstack(admin, "cached", "image", "queue", image.id)
-    listed = driven.glance(admin, "cache-list").text
-    assert f"| {image.id} | cached |" in listed
+    deadline = time.monotonic() + 30
+    while f"| {image.id} | cached |" not in (listed := driven.glance(admin, "cache-list").text):
+        assert time.monotonic() < deadline, listed
     assert f"| {image.content.size_bytes} |" in listed
 
 

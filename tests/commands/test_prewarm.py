@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -175,7 +174,8 @@ def test_after_the_timeout_the_node_goes_on(world: World, capsys: pytest.Capture
 def test_no_more_images_than_asked_for_are_fetched_at_once(world: World) -> None:
     gate = Gate(at=1000)
     images = [world.image(fault=Fault(gate=gate)) for _ in range(3)]
-    assert not prewarm(world.config, by_id(*images, concurrency=1, timeout_s=0.5))
+    assert not prewarm(world.config, by_id(*images, concurrency=1, timeout_s=1.5))
+    gate.wait_reached()
     assert sum(world.gets(image) for image in images) == 1
     gate.open()
 
@@ -223,14 +223,11 @@ def test_ctrl_c_leaves_the_fills_alone(world: World) -> None:
     )
     gate.wait_reached()
     command.send_signal(signal.SIGINT)
-    _, complaint = command.communicate(timeout=10)
+    _, complaint = command.communicate(timeout=30)
     assert (command.returncode, complaint.partition(";")[0]) == (130, "glint: interrupted")
 
     gate.open()
-    deadline = time.monotonic() + 10
-    while not world.is_cached(image):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    world.until_cached(image)
 
 
 def test_a_terminal_gets_progress_bars(world: World) -> None:

@@ -50,7 +50,7 @@ async def worker(
 
 
 async def ended(prewarmer: Prewarmer, key: str = KEY) -> CacheStatus:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await prewarmer.asked():  # noqa: ASYNC110 - it tells nobody when it ends
             await asyncio.sleep(0.01)
     return await prewarmer.status(key, MIB)
@@ -133,7 +133,7 @@ async def test_what_was_found_lost_is_brought_in_or_forgotten(tmp_path: Path) ->
     async with worker(tmp_path, known({KEY: source})) as (_, prewarmer):
         prewarmer.refetch(KEY)
         prewarmer.refetch("gone")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await prewarmer.status(KEY, MIB)).digest is not Proof.VERIFIED:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert (await ended(prewarmer, "gone")).state is CacheState.ABSENT

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,19 @@ def test_the_log_of_a_running_glint_is_understood(world: World, tmp_path: Path) 
     for _ in range(3):
         world.glint.get(f"/v2/images/{image.id}/file")
         world.settle()
-    log = tmp_path / "glint.log"
-    log.write_text("".join(line for line in world.glint.log.splitlines(keepends=True) if image.id in line))
-    (told,) = documents(log, "--policy", "lru")
+    deadline_s = time.monotonic() + 30
+    while (log := of_image(world.glint.log, image.id)).count("download.finished") < 3:  # a moment after its last byte
+        assert time.monotonic() < deadline_s, log
+        time.sleep(0.02)
+    path = tmp_path / "glint.log"
+    path.write_text(log)
+    (told,) = documents(path, "--policy", "lru")
     assert (told["requests"], told["sent_bytes"], told["store_bytes"]) == (3, 3 * MIB, MIB)
     assert told["hits"] == 2
+
+
+def of_image(log: str, image_id: str) -> str:
+    return "".join(line for line in log.splitlines(keepends=True) if image_id in line)
 
 
 def test_a_size_that_was_not_logged_is_known_from_other_lines(tmp_path: Path) -> None:

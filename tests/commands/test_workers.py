@@ -21,7 +21,7 @@ _ASKED = 16  # connections, so that each of two workers very likely answers some
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    settings = {"server.workers": 2, "cache.size_max": "64 MiB", "cache.prewarms_max": 1, "cache.stall_s": 2}
+    settings = {"server.workers": 2, "cache.size_max": "64 MiB", "cache.prewarms_max": 1, "cache.stall_s": 4}
     with Origin() as origin, Glint(tmp_path_factory.mktemp("two"), settings) as glint:
         until_complete(glint)
         yield World(glint, origin)
@@ -61,7 +61,7 @@ def gated(world: World) -> tuple[Image, Gate]:
 
 def filler_of(world: World, image: Image) -> int:
     """The worker that has the image's fill open."""
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 30
     while time.monotonic() < deadline_s:
         for pid in world.glint.worker_pids:
             if any(f"/fills/{image.id}." in link for link in links_of(pid)):
@@ -70,7 +70,7 @@ def filler_of(world: World, image: Image) -> int:
 
 
 def until_cached(world: World, *images: Image) -> None:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 30
     while not all(world.status(image)["digest"] == "verified" for image in images):
         assert time.monotonic() < deadline_s, [world.status(image) for image in images]
         time.sleep(0.02)
@@ -175,6 +175,6 @@ def test_what_a_hanging_worker_holds_is_brought_in_by_another(workers: World) ->
         until_cached(workers, image)
     assert workers.entry(image).read_bytes() == image.content.read()
     gate.open()  # with the next bytes of its store it sees that it was gone round
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 30
     while {answer["digest"] for answer in answers_of(workers, f"/v2/cache/{image.id}")} != {"verified"}:
         assert time.monotonic() < deadline_s, "the one that hung never notices that another has brought it in"

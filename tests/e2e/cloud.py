@@ -74,7 +74,7 @@ class Cloud:
         self.origin.add(name, CONTENT)
         return self.glint.register(self.origin.url(name), CONTENT, token=self.token("demo"), name=name)
 
-    def until(self, holds: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    def until(self, holds: Callable[[], Any], timeout_s: float = 60.0) -> Any:
         """Wait for something true, and give it."""
         deadline_s = time.monotonic() + timeout_s
         while not (found := holds()):

@@ -99,7 +99,7 @@ def test_glance_and_glint_read_and_delete_what_the_other_stored(
 
 def test_a_ceph_that_hangs_is_said_to_and_nothing_else_hangs(tmp_path: Path, ceph: Ceph) -> None:
     content = Noise(5 * MIB, seed=3)
-    with Glint(tmp_path, settings(ceph, connect_s=1, mon_s=1, osd_s=1, threads_max=2)) as glint:
+    with Glint(tmp_path, settings(ceph, connect_s=2, mon_s=2, osd_s=2, threads_max=2)) as glint:
         image_id = glint.upload(content.read())
         path = f"/v2/images/{image_id}/file"
         with ceph.frozen(), ThreadPoolExecutor(4) as threads:

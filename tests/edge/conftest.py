@@ -29,5 +29,5 @@ def serve(fake: FakeGlance, tmp_path: Path) -> Serve:
 
 @pytest.fixture
 async def edge(serve: Serve) -> AsyncIterator[Edge]:
-    async with serve(answer_s=2, upload_answer_s=2, idle_s=1) as served:
+    async with serve(answer_s=5, upload_answer_s=5, idle_s=2) as served:
         yield served

@@ -30,7 +30,7 @@ class Edge:
     def file_url(self, image_id: str) -> str:
         return f"{self.url}/v2/images/{image_id}/file"
 
-    async def until_cached(self, image_id: str, fills: int = 1, timeout_s: float = 10) -> None:
+    async def until_cached(self, image_id: str, fills: int = 1, timeout_s: float = 30) -> None:
         """Wait until the image's entry is published and so many fills have ended well: that comes after the bytes."""
         async with asyncio.timeout(timeout_s):
             while (  # noqa: ASYNC110 - a running Glint has no event for its tests
@@ -53,8 +53,8 @@ def config_for(folder: Path, glance_url: str, changes: Mapping[str, Any] | None 
     document: dict[str, Any] = {
         "server": {"port": 0, "drain_s": 5},
         "metrics": {"port": 0},
-        "cache": {"dir": folder / "cache", "size_max": "256 MiB", "fill_idle_s": 2},
-        "registry": {"kind": "glance", "connect_s": 2, "glance": {"url": glance_url, **own}},
+        "cache": {"dir": folder / "cache", "size_max": "256 MiB", "fill_idle_s": 5},
+        "registry": {"kind": "glance", "connect_s": 5, "glance": {"url": glance_url, **own}},
         "logging": {"level": "warning"},
     }
     for name, section in sections.items():

@@ -50,7 +50,7 @@ async def test_a_site_may_leave_these_paths_to_glance(serve: Serve, fake: FakeGl
 async def test_an_image_that_is_asked_for_is_fetched_with_the_askers_token(edge: Edge, fake: FakeGlance) -> None:
     image = fake.add(DATA)
     assert (await call(edge, "PUT", f"/v2/cache/{image.id}", ADMIN))[0] == 202
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while '"state":"cached"' not in (await call(edge, "GET", f"/v2/cache/{image.id}", ADMIN))[1]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert fake.reads == [(0, ADMIN)]

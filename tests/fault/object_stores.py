@@ -25,7 +25,7 @@ from tests.served import Served, config_for, serving
 SOON_S = 30.0
 PART_BYTES = {"swift": MIB, "s3": 5 * MIB}
 _NUMBERS = itertools.count()
-_TIMES = {"connect_s": 0.5, "first_byte_s": 1.0, "idle_s": 1.0}
+_TIMES = {"connect_s": 2.0, "first_byte_s": 5.0, "idle_s": 5.0}  # a busy machine is no hanging store
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def s3_backend(url: str, bucket: str, access_key: str, secret_key: str) -> Mappi
         "secret_key": secret_key,
         "bucket": bucket,
         "create_bucket": True,
-        "complete_s": 2.0,
+        "complete_s": 5.0,
         "large_object_size": PART_BYTES["s3"],
         "large_object_chunk_size": PART_BYTES["s3"],
         **_TIMES,
@@ -266,7 +266,7 @@ async def scene_with(make: Callable[[Relay], ObjectStore], server_port: int, fol
         patch.setattr("upstream.retry._SLOT_FIRST_S", 0.02)
         store = make(stack.enter_context(Relay(server_port)))
         stores = {"default": "remote", "backends": {"remote": dict(store.backend)}}
-        config = config_for(folder, {"cache": {"fill_idle_s": 1}, "stores": stores})
+        config = config_for(folder, {"cache": {"fill_idle_s": 5}, "stores": stores})
         yield Scene(await stack.enter_async_context(serving(config)), store)
 
 

@@ -7,10 +7,11 @@ twice, nothing is left over, and the next ask works.
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -30,10 +31,10 @@ WHOLE = Span(0, CONTENT.size_bytes)
 PART = Span(MIB, MIB + 512 * KIB)  # less of the image than starts a fill of it
 FLIPPED = 2 * MIB
 FLIPS = {"the first byte": 0, "a byte": FLIPPED, "the last byte": CONTENT.size_bytes - 1}
-QUICK = {
+PATIENT = {"api": {"show_multiple_locations": True}}
+QUICK = PATIENT | {
     "cache": {"fill_idle_s": 1},
-    "stores": {"backends": {"web": {"connect_s": 0.3, "first_byte_s": 0.7, "idle_s": 1}}},
-    "api": {"show_multiple_locations": True},
+    "stores": {"backends": {"web": {"first_byte_s": 1.2, "idle_s": 1}}},
 }
 LOST_PER_CUT_BYTES = 256 * KIB  # what a reader has in hand when the connection ends
 SOON_S = 15.0
@@ -61,6 +62,10 @@ class Case:
     resumes_at: Callable[[int], int] | None = None
     again_bytes: int = 0
     has_second: bool = False
+
+    @property
+    def hangs(self) -> bool:
+        return any(fault.gate is not None for fault in (*self.first(CONTENT.size_bytes), self.later or Fault()))
 
 
 def _always(name: str, fault: Fault, ends: str, *, in_part: str | None = None) -> Case:
@@ -247,21 +252,36 @@ def origin() -> Iterator[Origin]:
         yield served
 
 
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Twice two Glints on one cache folder and one registry, as two workers are.
+
+    The `quick` ones soon give up a store that hangs. To the others a busy machine is no hanging store.
+    """
+
+    patient: tuple[Served, Served]
+    quick: tuple[Served, Served]
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def workers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Served, Served]]:
-    """Two Glints on one cache folder and one registry, as two workers are; who breaks is asked again at once."""
-    config: Config = config_for(tmp_path_factory.mktemp("glint"), QUICK)
+async def workers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Workers]:
+    """Who breaks is asked again at once."""
     async with AsyncExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr("cache.resume.pause_s", lambda _failures, _chance: 0.001)
         patch.setattr("upstream.retry._SLOT_FIRST_S", 0.02)
-        here = await stack.enter_async_context(serving(config))
-        yield here, await stack.enter_async_context(serving(config))
+
+        async def two(changes: Mapping[str, Any]) -> tuple[Served, Served]:
+            config: Config = config_for(tmp_path_factory.mktemp("glint"), changes)
+            here = await stack.enter_async_context(serving(config))
+            return here, await stack.enter_async_context(serving(config))
+
+        yield Workers(await two(PATIENT), await two(QUICK))
 
 
 @pytest.mark.parametrize(("case", "actors"), CELLS)
 async def test_whatever_the_store_does_nobody_gets_a_wrong_body_and_little_is_read_twice(
-    workers: tuple[Served, Served], origin: Origin, case: Case, actors: str
+    workers: Workers, origin: Origin, case: Case, actors: str
 ) -> None:
     span = PART if actors == "a range past the cache" else WHOLE
     scene = await staged(workers, origin, case, span)
@@ -280,7 +300,7 @@ async def test_whatever_the_store_does_nobody_gets_a_wrong_body_and_little_is_re
 
 
 async def test_an_image_whose_first_location_lies_is_cached_from_the_second_without_another_ask(
-    workers: tuple[Served, Served], origin: Origin
+    workers: Workers, origin: Origin
 ) -> None:
     case = next(case for case in TWO_PLACES if case.ends == "cut")
     scene = await staged(workers, origin, case, WHOLE)
@@ -293,9 +313,9 @@ async def test_an_image_whose_first_location_lies_is_cached_from_the_second_with
 
 
 async def test_a_store_that_redirects_is_read_where_it_points_and_refused_where_that_is_nowhere(
-    workers: tuple[Served, Served], origin: Origin
+    workers: Workers, origin: Origin
 ) -> None:
-    here, _ = workers
+    here, _ = workers.patient
     for name in ("pointing", "pointed-at"):
         origin.add(name, CONTENT)
     image_id = await here.register(CONTENT, origin.url("pointing"))
@@ -312,13 +332,13 @@ async def test_a_store_that_redirects_is_read_where_it_points_and_refused_where_
 
 @pytest.mark.parametrize("fault", [Fault(refuse=True), Fault(status=503), Fault(status=404)], ids=repr)
 async def test_a_storm_for_an_image_that_its_store_refuses_is_few_requests(
-    workers: tuple[Served, Served], origin: Origin, monkeypatch: pytest.MonkeyPatch, fault: Fault
+    workers: Workers, origin: Origin, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     monkeypatch.setattr("upstream.retry._SLOT_FIRST_S", 5.0)
     name = f"storm-{next(NUMBERS)}"
     origin.add(name, CONTENT)
     origin.always(name, fault)
-    here, there = workers
+    here, there = workers.patient
     image_id = await here.register(CONTENT, origin.url(name))
     origin.counts(name).requests.clear()
     asked = origin.counts(name).gets
@@ -328,9 +348,9 @@ async def test_a_storm_for_an_image_that_its_store_refuses_is_few_requests(
     assert origin.counts(name).gets - asked <= 4  # each worker finds out by itself; who is reset asks twice
 
 
-async def staged(workers: tuple[Served, Served], origin: Origin, case: Case, span: Span) -> Scene:
+async def staged(workers: Workers, origin: Origin, case: Case, span: Span) -> Scene:
     """The image is registered, and its first location's first answer is held."""
-    here, there = workers
+    here, there = workers.quick if case.hangs else workers.patient
     name = f"disk-{next(NUMBERS)}"
     origin.add(name, CONTENT)
     image_id = await here.register(CONTENT, origin.url(name))

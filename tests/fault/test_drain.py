@@ -21,14 +21,17 @@ async def asked(glint: Served, request: str) -> tuple[asyncio.StreamReader, asyn
     return reader, writer
 
 
-@pytest.mark.parametrize("drain_s", [0, 1])
-async def test_a_client_that_stops_reading_is_cut_when_the_drain_time_is_over(tmp_path: Path, drain_s: float) -> None:
+@pytest.mark.parametrize(("drain_s", "most_s"), [(0, 5), (3, 6)])
+async def test_a_client_that_stops_reading_is_cut_when_the_drain_time_is_over(
+    tmp_path: Path, drain_s: float, most_s: float
+) -> None:
+    """Not after twice that time, nor when a request that was cut has had its time to clean up: ten seconds."""
     async with serving(config_for(tmp_path, {"server": {"drain_s": drain_s}})) as glint:
         image_id = await uploaded(glint, CONTENT)
         reader, writer = await asked(glint, f"GET /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         began_s = time.monotonic()
-    assert drain_s <= time.monotonic() - began_s < drain_s + 0.9
+    assert drain_s <= time.monotonic() - began_s < most_s
     assert glint.counted("glint_downloads_aborted_total", reason="cancelled") == 1
     writer.transport.abort()
 
@@ -50,5 +53,5 @@ async def test_a_stop_does_not_wait_for_the_rest_of_a_body_that_was_refused(tmp_
         reader, writer = await asked(glint, f"{head}Content-Length: 1000\r\n\r\nabc")
         assert await reader.readline() == b"HTTP/1.1 404 Not Found\r\n"
         began_s = time.monotonic()
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 5  # the time to drain
     writer.transport.abort()

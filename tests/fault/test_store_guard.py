@@ -75,7 +75,7 @@ async def test_a_store_that_hangs_with_all_its_slots_hangs_nothing_else(glint: S
         gate.open()
         assert {await task for task in stuck} == {CONTENT.read()}
 
-    assert glint.counted("glint_store_in_flight", store="web", purpose="demand") == 0
+    await glint.until(lambda: glint.counted("glint_store_in_flight", store="web", purpose="demand") == 0)
 
 
 async def test_who_downloads_what_is_cached_holds_prewarms_back(

@@ -158,7 +158,7 @@ def test_a_second_signal_ends_all_at_once(glint: Glint) -> None:
         os.kill(glint.pid, signal.SIGTERM)
         until(lambda: is_free(glint.port))
         os.kill(glint.pid, signal.SIGTERM)
-        until(lambda: not glint.is_running, timeout_s=3)
+        until(lambda: not glint.is_running, timeout_s=15)
         with pytest.raises(Cut):
             client.read_on()
     assert not folder.exists()
@@ -330,7 +330,7 @@ def policy_of(folder: Path) -> Path:
 
 
 def health_of(glint: Glint) -> int:
-    with closing(HTTPConnection("127.0.0.1", glint.metrics_port, timeout=10)) as connection:
+    with closing(HTTPConnection("127.0.0.1", glint.metrics_port, timeout=30)) as connection:
         connection.request("GET", "/healthz")
         return connection.getresponse().status
 

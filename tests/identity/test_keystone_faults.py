@@ -33,7 +33,7 @@ async def fake() -> AsyncIterator[FakeKeystone]:
 
 @pytest.fixture
 async def keystone(fake: FakeKeystone) -> AsyncIterator[Keystone]:
-    async with Keystone(fake.config(), Instruments(), deadline_s=5, attempt_s=0.5) as keystone:
+    async with Keystone(fake.config(), Instruments(), deadline_s=10, attempt_s=1) as keystone:
         yield keystone
 
 
@@ -136,7 +136,7 @@ async def test_a_port_where_nobody_listens_is_an_outage(fake: FakeKeystone) -> N
 async def test_nobody_waits_longer_than_the_deadline(fake: FakeKeystone) -> None:
     fake.faults.extend([hang] * 10)
     async with Keystone(fake.config(), Instruments(), deadline_s=0.3, attempt_s=60) as keystone:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             with pytest.raises(Unavailable, match=r"within 0\.3 s"):
                 await keystone.validate(TOKEN)
 

@@ -96,7 +96,7 @@ async def fake() -> AsyncIterator[LimitedKeystone]:
 @pytest.fixture
 async def client(fake: LimitedKeystone) -> AsyncIterator[Keystone]:
     config = fake.config(http_request_max_retries=0)
-    async with Keystone(config, Instruments(), deadline_s=5, attempt_s=0.5) as client:
+    async with Keystone(config, Instruments(), deadline_s=10, attempt_s=1.5) as client:
         yield client
 
 

@@ -46,13 +46,13 @@ def tasks_of(glint: Glint, image_id: str, *, token: str | None = None) -> list[A
     return tasks
 
 
-def settled(glint: Glint, image_id: str, *, token: str | None = None, timeout_s: float = 20) -> Any:
+def settled(glint: Glint, image_id: str, *, token: str | None = None, timeout_s: float = 60) -> Any:
     """The image, once no task works on it any more."""
     wait_until(lambda: LOCK not in image_of(glint, image_id, token=token), timeout_s)
     return image_of(glint, image_id, token=token)
 
 
-def wait_until(is_so: Callable[[], bool], timeout_s: float = 20) -> None:
+def wait_until(is_so: Callable[[], bool], timeout_s: float = 60) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not is_so():
         assert time.monotonic() < deadline_s, "it did not come to that in time"

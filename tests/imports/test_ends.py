@@ -108,7 +108,7 @@ def test_a_stop_ends_an_import_that_takes_too_long(tmp_path: Path) -> None:
         gate.wait_reached()
         began_s = time.monotonic()
         glint.stop()
-        assert time.monotonic() - began_s < 6
+        assert time.monotonic() - began_s < 9  # a SIGKILL comes after ten
         assert (left_in(tmp_path / "staging"), list((tmp_path / "staging" / "tasks").iterdir())) == ([], [])
         gate.open()
         glint.start()

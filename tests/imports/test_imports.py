@@ -215,6 +215,7 @@ def test_other_requests_are_answered_while_a_large_image_is_imported(tmp_path: P
     """Digests and inspection run beside the loop."""
     with Origin() as origin, importing_glint(tmp_path) as glint:
         origin.add("large", Noise(64 * MIB))
+        origin.script("large", Fault(rate_bytes_s=32 * MIB))  # so long that a busy machine asks more than once, too
         image_id = glint.create()
         begin(glint, image_id, uri=origin.url("large"))
         seen = 0

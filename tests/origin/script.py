@@ -27,13 +27,13 @@ class Gate:
         """Let answers go on, to the end or up to body byte `to`."""
         self.limit = to
 
-    async def reached(self, answers: int = 1, timeout_s: float = 10) -> None:
+    async def reached(self, answers: int = 1, timeout_s: float = 30) -> None:
         """Wait until so many answers are held here."""
         async with asyncio.timeout(timeout_s):
             while self.held < answers:  # noqa: ASYNC110 - set from another thread
                 await asyncio.sleep(POLL_S)
 
-    def wait_reached(self, answers: int = 1, timeout_s: float = 10) -> None:
+    def wait_reached(self, answers: int = 1, timeout_s: float = 30) -> None:
         """The same for tests without a loop."""
         deadline = time.monotonic() + timeout_s
         while self.held < answers:

@@ -47,7 +47,7 @@ class Origin:
     def counts(self, name: str) -> Counts:
         return self._entries[name].counts
 
-    async def until(self, name: str, seen: Callable[[Counts], bool], timeout_s: float = 10) -> None:
+    async def until(self, name: str, seen: Callable[[Counts], bool], timeout_s: float = 30) -> None:
         """Wait until the counts of `name` are as `seen` wants them."""
         async with asyncio.timeout(timeout_s):
             while not seen(self.counts(name)):  # noqa: ASYNC110 - set from another thread

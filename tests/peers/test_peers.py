@@ -30,7 +30,7 @@ from tests.peers import (
     Varnish,
 )
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 def get(url: str, path: str) -> tuple[int, bytes, str | None]:

@@ -40,7 +40,7 @@ def relay(origin: Origin) -> Iterator[Relay]:
 
 
 def get(relay: Relay, path: str = "/disk", headers: dict[str, str] | None = None, method: str = "GET") -> Got:
-    with closing(http.client.HTTPConnection("127.0.0.1", relay.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", relay.port, timeout=30)) as connection:
         connection.request(method, path, headers=headers or {})
         answer = connection.getresponse()
         return Got(answer.status, answer.headers, answer.read())
@@ -48,7 +48,7 @@ def get(relay: Relay, path: str = "/disk", headers: dict[str, str] | None = None
 
 def test_what_no_rule_names_goes_through_on_one_connection(relay: Relay, origin: Origin) -> None:
     before = origin.connections
-    with closing(http.client.HTTPConnection("127.0.0.1", relay.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", relay.port, timeout=30)) as connection:
         for headers in ({}, {"Range": "bytes=7-1000"}):
             connection.request("GET", "/disk", headers=headers)
             answer = connection.getresponse()
@@ -129,7 +129,7 @@ def test_an_answer_is_held_before_its_head_and_in_its_body(relay: Relay) -> None
     for at in (-1, 1000):
         gate = Gate(at=at)
         relay.on("GET", "disk", Fault(gate=gate))
-        with closing(http.client.HTTPConnection("127.0.0.1", relay.port, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", relay.port, timeout=30)) as connection:
             connection.request("GET", "/disk")
             gate.wait_reached()
             assert relay.seen[-1].sent_bytes == max(0, at)
@@ -204,7 +204,7 @@ def before_keeper(keeper: Keeper) -> Iterator[Relay]:
 
 
 def put(relay: Relay, path: str, data: bytes) -> int:
-    with closing(http.client.HTTPConnection("127.0.0.1", relay.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", relay.port, timeout=30)) as connection:
         connection.request("PUT", path, data)
         return connection.getresponse().status
 
@@ -215,7 +215,7 @@ def test_an_upload_goes_through_and_may_be_refused_early(before_keeper: Relay, k
     assert before_keeper.seen[0].taken_bytes == CONTENT.size_bytes
     assert put(before_keeper, "/no", b"x") == 401
     before_keeper.on("PUT", "/b", Fault(status=507))
-    with closing(http.client.HTTPConnection("127.0.0.1", before_keeper.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", before_keeper.port, timeout=30)) as connection:
         for expected in (507, 201):
             connection.request("PUT", "/b", CONTENT.read())
             answer = connection.getresponse()

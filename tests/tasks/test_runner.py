@@ -66,7 +66,7 @@ def job_of(registry: Registry, error: Exception | None = None) -> Scripted:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not is_so():  # noqa: ASYNC110 - the job has no event for it
             await asyncio.sleep(0.01)
 
@@ -142,7 +142,7 @@ async def test_no_more_tasks_run_at_once_than_allowed(registry: Registry, tmp_pa
 
 async def test_what_does_not_end_in_time_at_the_stop_fails(registry: Registry, tmp_path: Path) -> None:
     slow, quick = job_of(registry), job_of(registry)
-    async with asyncio.timeout(3), runner_of(registry, tmp_path, drain_s=0.5) as runner:
+    async with asyncio.timeout(30), runner_of(registry, tmp_path, drain_s=0.5) as runner:
         await runner.start(slow)
         await runner.start(quick)
         await quick.begun.wait()

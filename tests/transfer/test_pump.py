@@ -116,7 +116,7 @@ async def test_what_was_cancelled_is_closed_by_the_thread(pump: Pump, ends: Ends
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await pump.send(stretch(ours, file), idle_s=60)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while descriptors() > before:  # noqa: ASYNC110 - a thread has no event for its tests
             await asyncio.sleep(0.01)
 
@@ -175,7 +175,7 @@ async def test_a_disk_that_hangs_is_told_of_and_holds_no_descriptor_once_it_is_b
             assert isinstance(await _outcome(pump, stretch(ours, file)), DiskSlow)
         finally:
             healed.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while descriptors() > before:  # noqa: ASYNC110 - the thread tells nobody
                 await asyncio.sleep(0.01)
         await pump.close()
@@ -197,7 +197,7 @@ def test_who_wants_the_same_pages_waits_with_who_wants_them_already(file: int) -
             cold.bring(file, start, start + 2 * MIB, CONTENT.size_bytes, partial(_tell, told, name))
         waits = threads._work_queue.qsize()
         go_on.set()
-        found = [told.get(timeout=10) for _ in range(3)]
+        found = [told.get(timeout=30) for _ in range(3)]
     assert waits == 2
     assert found == [("one", None), ("two", None), ("other", None)]
 

@@ -132,7 +132,7 @@ async def test_pages_that_are_not_in_memory_are_sent_all_the_same(glint: Served,
 
 async def at_most_resident(path: Path, size_bytes: int) -> None:
     """Wait for it: the entry can be seen a moment before its pages are let go."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await asyncio.to_thread(resident_pages, path) * mmap.PAGESIZE > size_bytes:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -177,7 +177,8 @@ async def test_a_file_cut_under_us_never_ends_cleanly(glint: Served) -> None:
     got = await asyncio.to_thread(drained, connection)
     connection.close()
     assert got < CONTENT.size_bytes
-    assert glint.counted("glint_downloads_aborted_total", reason="source") == 1  # the file was the source as well
+    # The file was the source as well.
+    await glint.until(lambda: glint.counted("glint_downloads_aborted_total", reason="source") == 1)
 
 
 async def test_an_entry_cut_under_us_is_read_on_at_the_store(glint: Served, origin: Origin) -> None:
@@ -187,9 +188,9 @@ async def test_an_entry_cut_under_us_is_read_on_at_the_store(glint: Served, orig
     connection = asking(glint, image_id)
     await asyncio.to_thread(connection.recv, 1)
     await asyncio.to_thread(os.truncate, entry_path(glint, image_id), 8 * MIB)
-    body = await asyncio.to_thread(received, connection)
+    answer = await asyncio.to_thread(received, connection)
     connection.close()
-    assert body.endswith(CONTENT.read())
+    assert answer.endswith(CONTENT.read())
     assert origin.counts("disk").ranges[1] == f"bytes={8 * MIB}-"
 
 
@@ -230,14 +231,11 @@ def drained(connection: socket.socket) -> int:
 
 
 def received(connection: socket.socket) -> bytes:
-    """What is left of one answer, whose connection is kept."""
+    """What is left of the last answer, to the end of its connection."""
     got = bytearray()
-    connection.settimeout(0.9)  # an idle client is cut after a second
-    try:
-        while piece := connection.recv(MIB):
-            got += piece
-    except TimeoutError:
-        pass
+    connection.settimeout(30)
+    while piece := connection.recv(MIB):
+        got += piece
     return bytes(got)
 
 

@@ -134,7 +134,7 @@ async def test_a_policy_file_that_loses_a_rule_of_a_protection_changes_nothing(t
         watching = group.create_task(policy.watch(poll_s=0.01))
         with capture_logs() as logs:
             file.write_text('"others": "role:member"')
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not logs:  # noqa: ASYNC110 - the watcher has no event for its tests
                     await asyncio.sleep(0.01)
         watching.cancel()

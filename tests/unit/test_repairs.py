@@ -21,7 +21,7 @@ async def test_each_is_tried_until_it_succeeds_in_the_order_in_which_they_came()
         tried.append("second")
         done.set()
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(repairs.run())
         repairs.later("one", first)
         repairs.later("other", second)
@@ -38,7 +38,7 @@ async def test_those_that_are_left_in_the_end_are_told() -> None:
         raise Unavailable("registry", "down")
 
     with capture_logs() as logs:
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
             running = tasks.create_task(repairs.run())
             repairs.later("upload 1", vain)
             await tried.wait()

@@ -69,7 +69,7 @@ def fresh(server: Memcached) -> Memcached:
 
 async def stored(server: Memcached, items: int) -> None:
     """Wait until memcached was given so many values: they are written after the answer was given."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await asyncio.to_thread(server.stored) < items:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
 
@@ -188,7 +188,7 @@ async def test_a_stopped_memcached_is_never_an_error_and_is_found_again(tmp_path
             failures = node.errors("get") + node.errors("set")
             assert 1 <= failures <= 8, "it is left alone between the tries"
             await asyncio.to_thread(server.start)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while (await asyncio.to_thread(server.stats))["cmd_set"] == 0:
                     await node.get(f"up-{time.monotonic_ns()}")
                     await asyncio.sleep(0.05)
@@ -207,8 +207,8 @@ async def test_a_frozen_memcached_costs_its_time_out_once(tmp_path: Path) -> Non
                 for number in range(50):
                     await node.get(f"then-{number}")
                 then_s = time.monotonic() - started_s
-            assert first_s < 2.5  # one after the other they would take 4 s
-            assert then_s < 1.5  # and these 15 s
+            assert first_s < 3.5  # one after the other they would take 4 s
+            assert then_s < 5  # and these 15 s
             assert node.issuer.asked == 101
 
 
@@ -271,7 +271,7 @@ def lying_server(behave: Callable[[socket.socket], None]) -> Iterator[str]:
 async def test_a_server_that_lies_is_given_up(behave: Callable[[socket.socket], None]) -> None:
     with lying_server(behave) as address:
         node = Node(address)
-        async with node.tokens, asyncio.timeout(5):
+        async with node.tokens, asyncio.timeout(30):
             for number in range(10):
                 await node.get(f"t{number}")
     assert node.issuer.asked == 10

@@ -260,7 +260,7 @@ async def test_no_more_connections_are_made_than_may_be(service: Service) -> Non
         return await honest(context, query)
 
     service.behind.images.list = wait  # type: ignore[method-assign]
-    config = service.config.model_copy(update={"pool_max": 2, "connect_s": 0.3})
+    config = service.config.model_copy(update={"pool_max": 2, "connect_s": 1})
     async with open_registry(config) as registry, asyncio.TaskGroup() as group:
         asked = [group.create_task(registry.images.list(OWNER, ImageQuery())) for _ in range(2)]
         for _ in asked:

@@ -23,7 +23,7 @@ from upstream.types import Location
 
 IMAGE_ID = "8f1f5a0e-0000-4000-8000-00000000ceb0"
 CHUNK = MIB
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ class TestFrozen:
 
     @pytest.fixture
     async def peer(self, ceph: Ceph) -> AsyncIterator[RbdPeer]:
-        async with opened(ceph, chunk_size=CHUNK, connect_s=1, mon_s=1, osd_s=1, threads_max=2) as one:
+        async with opened(ceph, chunk_size=CHUNK, connect_s=2, mon_s=2, osd_s=2, threads_max=2) as one:
             yield one
 
     async def test_a_frozen_osd_is_a_time_out_and_all_goes_on_once_it_is_back(self, peer: RbdPeer) -> None:
@@ -361,7 +361,7 @@ class TestFrozen:
             await peer.store.size(unknown)
 
     async def test_a_monitor_that_is_frozen_from_the_start_is_a_time_out(self, peer: RbdPeer) -> None:
-        async with opened(peer.ceph, connect_s=1, mon_s=1, osd_s=1) as other:
+        async with opened(peer.ceph, connect_s=2, mon_s=2, osd_s=2) as other:
             with peer.ceph.mon.frozen(), pytest.raises(Unavailable):
                 await other.store.size(other.missing())
             with pytest.raises(DataNotFound):

@@ -12,7 +12,7 @@ from upstream.errors import Unavailable
 from upstream.stores.rbd.threads import Threads
 
 PATIENCE_S = 0.1
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ def origin() -> Iterator[Origin]:
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
     backends = {
-        "web": {"kind": "http", "connect_s": 0.5, "first_byte_s": 0.5},
+        "web": {"kind": "http", "connect_s": 2, "first_byte_s": 1.5},
         "local": {"kind": "file", "dir": tmp_path / "local"},
     }
     async with open_stores(StoresConfig.model_validate({"backends": backends}), Instruments()) as opened:

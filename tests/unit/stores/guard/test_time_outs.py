@@ -110,7 +110,7 @@ async def test_a_store_that_hangs_is_out_of_time_and_its_slot_is_free(at: str, o
     inner, instruments = Hanging(at), Instruments()
     store = guarded(inner, instruments, key)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with pytest.raises(Unavailable, match=key):
             await use(store)
 
@@ -127,7 +127,7 @@ async def test_a_store_that_hangs_is_out_of_time_and_its_slot_is_free(at: str, o
 async def test_a_store_that_hangs_when_it_is_told_to_stop_is_told_again() -> None:
     inner = Hanging("size", stubborn=True)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with pytest.raises(Unavailable, match="size_s"):
             await guarded(inner, Instruments(), "size_s").size(HERE)
 
