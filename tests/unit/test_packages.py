@@ -1,6 +1,7 @@
 """Packages have faces: `__init__.py` holds imports and a list of them, and nobody inside asks the own face."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FILES = [file for folder in ("proxy", "cache", "upstream", "metrics") for file in sorted((ROOT / folder).rglob("*.py"))]
 TREES = {file: ast.parse(file.read_text()) for file in FILES}
+PURE = re.compile(r"\bPure\.$", re.MULTILINE)
 FACES = [file for file in FILES if file.name == "__init__.py" and TREES[file].body]
 
 
@@ -51,6 +53,18 @@ def test_a_face_lists_what_it_imports_and_does_nothing(file: Path) -> None:
                 used |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - constants
     assert set(told) <= given
     assert given - set(told) <= used
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if PURE.search(ast.get_docstring(TREES[file]) or "")], ids=module_of
+)
+def test_who_says_that_he_is_pure_knows_no_loop_no_sockets_and_no_server(file: Path) -> None:
+    """What SQL is made of may be pure, and so are the names of headers."""
+    asked = {module for module, names in imported(TREES[file]) if names != ["hdrs"]}
+    asked |= {alias.name for node in ast.walk(TREES[file]) if isinstance(node, ast.Import) for alias in node.names}
+    assert {name.partition(".")[0] for name in asked}.isdisjoint(
+        {"asyncio", "aiohttp", "socket", "threading", "subprocess"}
+    )
 
 
 def test_nobody_asks_the_face_of_a_package_that_he_is_in() -> None:
