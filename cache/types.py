@@ -33,7 +33,7 @@ class CacheConfig(BaseModel, frozen=True, extra="forbid"):
     range_reads_max: int = Field(default=16, ge=0)
     range_fill_percent: int = Field(default=25, ge=0, le=100)
     prewarms_max: int = Field(default=2, ge=1)
-    background_rate_beside_demand: ByteSize = Field(default=ByteSize(16 * MIB), gt=0)
+    background_rate_beside_demand: ByteSize = Field(default=ByteSize(8 * MIB), gt=0)
     scrub_rate_max: ByteSize = Field(default=ByteSize(16 * MIB), ge=0)
     scrub_interval_s: float = Field(default=86400.0, gt=0)
     drop_behind_min: ByteSize = Field(default=ByteSize(4096 * MIB), ge=0)
