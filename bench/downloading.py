@@ -75,10 +75,10 @@ class _Client:
             self.ask()
         return is_done
 
-    def cut(self) -> bool:
+    def cut(self, ended_s: float) -> bool:
         """The time is over. Whether the client still waited for a first byte: how long enters with the time so far."""
         if self._is_waiting:
-            self.waits_s.append(time.perf_counter() - self._asked_s)
+            self.waits_s.append(ended_s - self._asked_s)
         return self._is_waiting
 
     def _read_head(self) -> None:
@@ -118,12 +118,12 @@ def download(job: Downloads, ready: Callable[[], None]) -> Outcome:
     ready()
     started_s = time.perf_counter()
     left = _drive(job, clients, started_s)
-    seconds = time.perf_counter() - started_s
-    unanswered = sum(client.cut() for client in left)
+    ended_s = time.perf_counter()
+    unanswered = sum(client.cut(ended_s) for client in left)
     for client in clients:
         client.socket.close()
     return Outcome(
-        seconds=seconds,
+        seconds=ended_s - started_s,
         bodies=sum(client.bodies for client in clients),
         body_bytes=sum(client.body_bytes for client in clients),
         waits_s=[wait for client in clients for wait in client.waits_s],
