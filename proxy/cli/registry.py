@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from proxy.cli.database import database_app
+from proxy.cli.indexes import indexes_app
 from proxy.cli.options import ConfigFile, Overrides, fail, load_or_exit, serve_or_exit
 
 registry_app = typer.Typer(no_args_is_help=True, help="Make the database of image metadata, and work on it.")
@@ -16,6 +17,7 @@ metadefs_app = typer.Typer(
 )
 registry_app.add_typer(database_app)
 registry_app.add_typer(metadefs_app, name="metadefs")
+registry_app.add_typer(indexes_app, name="indexes")
 
 
 @registry_app.command("serve")

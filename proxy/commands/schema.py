@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,17 @@ from proxy.commands.errors import CommandFailed
 from proxy.config import Config
 from upstream.errors import UpstreamError
 from upstream.registry import RegistryMisconfigured
-from upstream.registry.sql import CONTRACT_HEAD, Database, Standing, State, advice, missing, state_of
+from upstream.registry.sql import (
+    CONTRACT_HEAD,
+    Database,
+    Presence,
+    Standing,
+    State,
+    advice,
+    missing,
+    present_optional_indexes,
+    state_of,
+)
 from upstream.registry.sql.migrations import initialise
 
 _CAN_BE_MADE = frozenset({Standing.EMPTY, Standing.UNFINISHED, Standing.OLDER})
@@ -32,6 +42,7 @@ class Report:
     standing: Standing
     found: tuple[str, ...]
     missing: tuple[str, ...]
+    optional: Mapping[str, Presence]  # indexes that are none of Glance's, of those that are there
     text: str
 
     @property
@@ -49,6 +60,7 @@ class Report:
             "found": list(self.found),
             "wanted": CONTRACT_HEAD,
             "missing": list(self.missing),
+            "optional_indexes": {name: presence.value for name, presence in self.optional.items()},
             "current": self.is_current,
             "text": self.text,
         }
@@ -60,26 +72,35 @@ async def init(config: Config) -> Report:
     async with opened(config) as database:
         state = await initialise(database)
         lacks = await missing(database)
+        optional = await present_optional_indexes(database)
     text = {
         Standing.OLDER: f"upgraded from {state.found} to {CONTRACT_HEAD}",
         Standing.CURRENT: f"was at {CONTRACT_HEAD} already, nothing to do",
     }.get(state.standing, f"made the tables, at {CONTRACT_HEAD}")
     current = State(Standing.CURRENT, frozenset({CONTRACT_HEAD}))
-    return _report(config, current, lacks, f"{_place(config)} {text}")
+    return _report(config, current, lacks, optional, f"{_place(config)} {text}")
 
 
 async def check(config: Config) -> Report:
     """Changes nothing. Raises NoDatabase."""
+    lacks: list[str] = []
+    optional: Mapping[str, Presence] = {}
     if await asyncio.to_thread(_is_missing_file, config):
-        state, lacks = State(Standing.EMPTY), []
+        state = State(Standing.EMPTY)
     else:
         async with opened(config) as database:
             state = await state_of(database)
-            lacks = await missing(database) if state.standing is Standing.CURRENT else []
-    return _report(config, state, lacks, f"{_place(config)}: {advice(state)}")
+            if state.standing is Standing.CURRENT:
+                lacks = await missing(database)
+                optional = await present_optional_indexes(database)
+    return _report(config, state, lacks, optional, f"{_place(config)}: {advice(state)}")
 
 
-def _report(config: Config, state: State, lacks: list[str], text: str) -> Report:
+def _report(config: Config, state: State, lacks: list[str], optional: Mapping[str, Presence], text: str) -> Report:
+    if ready := [name for name, presence in optional.items() if presence is Presence.PRESENT]:
+        text += f", with the optional {'indexes' if len(ready) > 1 else 'index'} {', '.join(ready)}"
+    if unfinished := [name for name, presence in optional.items() if presence is Presence.UNFINISHED]:
+        text += f"; {', '.join(unfinished)} was not finished: run `glint registry indexes add`, or drop"
     if lacks:
         text += f", but lacks {', '.join(lacks)}: restore it from a backup, or make anew by hand what is missing"
     return Report(
@@ -87,6 +108,7 @@ def _report(config: Config, state: State, lacks: list[str], text: str) -> Report
         standing=state.standing,
         found=tuple(sorted(state.stamps)),
         missing=tuple(lacks),
+        optional=optional,
         text=text,
     )
 

@@ -87,10 +87,13 @@ class Database:
                 return await self.threads.run(script, at_one_moment=True)
 
     @asynccontextmanager
-    async def statement(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for one reading statement; two would see two moments. Raises Unavailable, Invalid."""
+    async def statement(self, *, within_s: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """A connection for one reading statement; two would see two moments. Each commits by itself.
+
+        It ends within `registry.statement_s` unless another time is given. Raises Unavailable, Invalid.
+        """
         with translated():
-            async with asyncio.timeout(self._statement_s), self._statements.connect() as connection:
+            async with asyncio.timeout(within_s or self._statement_s), self._statements.connect() as connection:
                 yield connection
 
     @asynccontextmanager

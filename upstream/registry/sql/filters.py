@@ -1,6 +1,6 @@
 """The conditions of a list query. Values travel as parameters, never as text of the statement."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Enum, String, exists, false
@@ -27,6 +27,10 @@ _COMPARE: Mapping[Operator, Callable[[ColumnElement[Any], Any], ColumnElement[bo
 }
 
 
+def _as_is(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return column
+
+
 def _equals(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     return is_text(column, value) if _is_text(column) else column == value
 
@@ -38,16 +42,33 @@ def _is_text(column: ColumnElement[Any]) -> bool:
 def conditions(context: Context, query: ImageQuery) -> tuple[ColumnElement[bool], ...]:
     """What a row of `images` must meet to be in the list; all of them.
 
+    What a client asked for comes first, and what hangs on images last: SQLite goes by the order in which it reads them.
+    No index is taken on a column, but for that of the order, which a bound may shorten.
     Raises Invalid for a field that images do not have.
     """
     return (
-        unindexed(images.c.deleted) == false(),
-        images.c.status != Status.KILLED.value,  # Glance never lists these
-        unindexed(images.c.os_hidden) == query.os_hidden,
+        *of_image(query, walked=query.sort[0][0] if query.sort else "id"),
         is_listed(context, query),
-        *(_has_property(each) if each.is_property else _has_value(each) for each in query.filters),
         *(_has_tag(tag) for tag in dict.fromkeys(query.tags)),
+        *(_has_property(each) for each in query.filters if each.is_property),
     )
+
+
+def of_image(query: ImageQuery, *, walked: str | None = None) -> Iterator[ColumnElement[bool]]:
+    """Those that are about the row alone, whoever asks. With `walked`, of all fields only this one may use an index."""
+    for each in query.filters:
+        if not each.is_property:
+            yield _compare(column(each.field), each, _as_is if walked in {None, each.field} else unindexed)
+    if query.visibility is not None:
+        yield unindexed(images.c.visibility) == query.visibility.value
+    yield unindexed(images.c.os_hidden) == query.os_hidden
+    yield unindexed(images.c.deleted) == false()
+    yield images.c.status != Status.KILLED.value  # Glance never lists these
+
+
+def has_conditions(query: ImageQuery) -> bool:
+    """Whether the list asks anything of the rows themselves, beyond what every list does."""
+    return query.os_hidden or query.visibility is not None or not all(each.is_property for each in query.filters)
 
 
 def column(name: str) -> ColumnElement[Any]:
@@ -58,38 +79,44 @@ def column(name: str) -> ColumnElement[Any]:
         raise Invalid(f"Images have no field {name!r}; they have {', '.join(sorted(COLUMNS))}") from None
 
 
-def _has_value(condition: Filter) -> ColumnElement[bool]:
-    return _compare(column(condition.field), condition)
+def property_is(
+    condition: Filter, value: ColumnElement[Any] = image_properties.c.value
+) -> tuple[ColumnElement[bool], ...]:
+    """What a row of `image_properties` must meet; `value` is how its value is written."""
+    if _is_unstorable(condition.field):
+        return (false(),)
+    return (
+        is_text(image_properties.c.name, condition.field),
+        _compare(value, condition),
+        unindexed(image_properties.c.deleted) == false(),
+    )
+
+
+def tag_is(tag: str) -> tuple[ColumnElement[bool], ...]:
+    """What a row of `image_tags` must meet."""
+    if _is_unstorable(tag):
+        return (false(),)
+    return is_text(image_tags.c.value, tag), unindexed(image_tags.c.deleted) == false()
 
 
 def _has_property(condition: Filter) -> ColumnElement[bool]:
-    if _is_unstorable(condition.field):
-        return false()
-    return exists().where(
-        image_properties.c.image_id == images.c.id,
-        unindexed(image_properties.c.deleted) == false(),
-        is_text(image_properties.c.name, condition.field),
-        _compare(image_properties.c.value, condition),
-    )
+    return exists().where(image_properties.c.image_id == images.c.id, *property_is(condition))
 
 
 def _has_tag(tag: str) -> ColumnElement[bool]:
-    if _is_unstorable(tag):
-        return false()
-    return exists().where(
-        image_tags.c.image_id == images.c.id,
-        unindexed(image_tags.c.deleted) == false(),
-        is_text(image_tags.c.value, tag),
-    )
+    return exists().where(image_tags.c.image_id == images.c.id, *tag_is(tag))
 
 
-def _compare(column: ColumnElement[Any], condition: Filter) -> ColumnElement[bool]:
+def _compare(
+    column: ColumnElement[Any], condition: Filter, written: Callable[[ColumnElement[Any]], ColumnElement[Any]] = _as_is
+) -> ColumnElement[bool]:
+    """`written` is how the statement has the column."""
     if condition.operator is Operator.IN:
         asked = [plain(column, value) for value in condition.value if not _is_unstorable(value)]
-        return _COMPARE[Operator.IN](column, asked)
+        return _COMPARE[Operator.IN](written(column), asked)
     if _is_unstorable(condition.value):
         return false()
-    return _COMPARE[condition.operator](column, plain(column, condition.value))
+    return _COMPARE[condition.operator](written(column), plain(column, condition.value))
 
 
 def _is_unstorable(value: object) -> bool:
