@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import structlog
 
@@ -14,6 +15,8 @@ from cache.types import CacheConfig
 
 log = structlog.get_logger(__name__)
 
+_REPAIR_S = 120.0  # a million entries whose rows are lost take a third of it
+_REPAIR_POLL_S = 0.1
 _ORPHAN_S = 7.0  # looked at every second or so, later on a busy machine: gone within ten
 
 
@@ -73,7 +76,18 @@ class Books:
         return wrong
 
     def _settle(self) -> int:
-        return self.index.settle(self.folder.scan(), self.folder.entry_stat, self.folder.has_fill)
+        """One process at a time repairs, and the others look again when it is done; not for ever, for it may hang."""
+        suspects, until_s = self.index.suspects(self.folder.scan()), time.monotonic() + _REPAIR_S
+        if not suspects:
+            return 0
+        with ExitStack() as turn:
+            has_waited = False
+            while not turn.enter_context(self.folder.exclusive("settle")) and time.monotonic() < until_s:
+                has_waited = True
+                time.sleep(_REPAIR_POLL_S)
+            if has_waited:
+                suspects = self.index.suspects(self.folder.scan())
+            return self.index.settle(suspects, self.folder.entry_stat, self.folder.has_fill)
 
     def usage(self) -> Usage:
         if not self.index.is_current:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from heapq import merge
 from pathlib import Path
 
 from cache.claims import Claims
@@ -29,6 +30,14 @@ class Found:
     key: str
     size_bytes: int
     modified_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The entries whose keys begin with `prefix`: size and time of writing of each. Tuples: there may be a million."""
+
+    prefix: str
+    files: dict[str, tuple[int, float]]
 
 
 class Folder(Claims):
@@ -61,20 +70,47 @@ class Folder(Claims):
         sync_folder(entry.parent)
         sync_folder(self._fills)
 
-    def scan(self) -> Iterator[Found]:
+    def scan(self) -> Iterator[Shard]:
         """Every entry there is. Sums without an entry are a publication that a kill interrupted: they go."""
-        for shard in list(self._entries.iterdir()):
-            if not shard.is_dir():
-                continue  # not ours: left alone
-            with os.scandir(shard) as items:
-                names = {item.name: item for item in items}
-            for name, item in names.items():
-                if not name.endswith(SUMS):
-                    with contextlib.suppress(FileNotFoundError):
-                        stat = item.stat()
-                        yield Found(name, stat.st_size, stat.st_mtime)
-                elif name.removesuffix(SUMS) not in names and not self.fills_of(name.removesuffix(SUMS)):
-                    Path(item.path).unlink(missing_ok=True)
+        for prefix, items in self._shards():
+            shard, with_sums = Shard(prefix, {}), []
+            for item in items:
+                name = item.name
+                if name.endswith(SUMS):
+                    with_sums.append(name.removesuffix(SUMS))
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    stat = item.stat()
+                    shard.files[name] = stat.st_size, stat.st_mtime
+            for key in with_sums:
+                if key not in shard.files:
+                    self.drop_lone_sums(key)
+            yield shard
+
+    def by_last_check(self) -> Iterator[str]:
+        """The keys of all entries, the least recently checked first; in front those without sums, which are damaged.
+
+        When an entry was last found good is the modification time of its sums: see cache/scrub.py.
+        """
+        shards = []
+        for _, items in self._shards():
+            keys, checked_s = [], {}
+            for item in items:
+                key = item.name.removesuffix(SUMS)
+                if key == item.name:
+                    keys.append(key)
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    checked_s[key] = item.stat().st_mtime
+            shards.append(sorted((checked_s.get(key, 0.0), key) for key in keys))
+        return (key for _, key in merge(*shards))
+
+    def _shards(self) -> Iterator[tuple[str, Iterator[os.DirEntry[str]]]]:
+        """The folders of entries and what lies in each, to be looked at before the next one. Others' files are not."""
+        for folder in list(self._entries.iterdir()):
+            if folder.is_dir():
+                with os.scandir(folder) as items:
+                    yield folder.name, (item for item in items if item.name.startswith(folder.name))
 
     def fills(self) -> Iterator[tuple[Path, os.stat_result]]:
         """The growing files, whoever fills them."""

@@ -11,6 +11,7 @@ the file takes it alone first, so nothing is unlinked while somebody still reads
 uncounted.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -20,6 +21,8 @@ from enum import IntEnum
 from pathlib import Path
 
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length (0: all of it), pid (0, as it must be)
+_LIBC = ctypes.CDLL(None, use_errno=True)  # os has no sync_file_range
+_WAIT_BEFORE, _BEGIN, _WAIT_AFTER = 1, 2, 4
 _REFUSED = {errno.EACCES, errno.EAGAIN}
 
 
@@ -129,6 +132,22 @@ def write_all(fd: int, data: memoryview, offset: int) -> None:
     while data:
         written = os.pwrite(fd, data, offset)
         data, offset = data[written:], offset + written
+
+
+def begin_write_back(fd: int, start: int, stop: int) -> None:
+    """Have these bytes written to the disk, and do not wait for that; their pages stay in memory. Raises OSError."""
+    _sync_range(fd, start, stop, _BEGIN)
+
+
+def end_write_back(fd: int, start: int, stop: int) -> None:
+    """Return when these bytes have been written, which makes them not yet durable: fsync does. Raises OSError."""
+    _sync_range(fd, start, stop, _WAIT_BEFORE | _BEGIN | _WAIT_AFTER)
+
+
+def _sync_range(fd: int, start: int, stop: int, flags: int) -> None:
+    if _LIBC.sync_file_range(fd, ctypes.c_int64(start), ctypes.c_int64(stop - start), flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def sync_folder(path: Path) -> None:

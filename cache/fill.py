@@ -12,10 +12,10 @@ from cache.check import Check
 from cache.claims import Claim
 from cache.disk import Folder
 from cache.errors import GoneRound
-from cache.files import Mark, look, set_mark, write_all
+from cache.files import Mark, begin_write_back, end_write_back, look, set_mark, write_all
 from cache.flight import Flight
 from cache.resume import resuming
-from cache.threads import DiskThreads, in_thread
+from cache.threads import DiskThreads, ended, in_thread
 from cache.traffic import Traffic
 from cache.types import MIB, Span
 from cache.writer import Writer
@@ -23,7 +23,8 @@ from cache.writer import Writer
 _COPY_BYTES = 8 * MIB
 _HELD_POLL_S = 0.1
 _CATCH_UP_BYTES = 256 * MIB  # well within the time after which a disk is said to hang
-_WRITE_BACK_BYTES = 64 * MIB
+_WRITE_BACK_BYTES = 8 * MIB
+_BEHIND_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,8 @@ class Fill:
         self._check = Check(self.blob.key, self.blob.digest if tools.verify_digest else None)
         self._is_large = self.size_bytes >= tools.drop_behind_min_bytes
         self._sums = b""
-        self._written_back = 0
+        self._written_back = self._on_disk = self.at
+        self._beginning: asyncio.Future[None] | None = None
 
     async def adopt(self, other: int, stop: int) -> None:
         """Copy what another file of this blob holds up to `stop`. Raises DiskFailed."""
@@ -132,8 +134,8 @@ class Fill:
             self._tools.disk,
             self._tools.hashing,
             is_urgent=lambda: self._flight.purpose == "demand",
-            written=self._advance,
-            wrote_back=self._write_back,
+            written=self._wrote,
+            wrote_back=self._drop_behind,
         )
         try:
             async for piece in pieces:
@@ -142,7 +144,11 @@ class Fill:
                 await self._hold_back(len(piece))
             await writer.flush()
         finally:
-            await writer.stop()
+            try:
+                await writer.stop()
+            finally:
+                if self._beginning is not None:
+                    await ended(self._beginning)
 
     async def _hold_back(self, size_bytes: int) -> None:
         """Return when another piece may be taken: at once, unless only others have clients that wait."""
@@ -164,12 +170,27 @@ class Fill:
             self._progress.advance(at)
             self._flight.rate.sample(time.monotonic(), self._progress.watermark)
 
-    def _write_back(self, at: int) -> None:
-        if self._is_large and at - self._written_back >= _WRITE_BACK_BYTES:
+    def _wrote(self, at: int) -> None:
+        """Have the disk work while the source does: then there is little left for the fsync at the end.
+
+        In a thread of its own: a disk that is slower than the source holds up only that, while there is memory.
+        """
+        self._advance(at)
+        is_free = self._beginning is None or self._beginning.done()
+        if is_free and at - self._written_back >= _WRITE_BACK_BYTES:
+            start, self._written_back = self._written_back, at
+            self._beginning = self._tools.disk.start("write", self._begin_write_back, start, at)
+
+    def _begin_write_back(self, start: int, stop: int) -> None:
+        with contextlib.suppress(OSError):  # the fsync says whether all went well
+            begin_write_back(self.fd, start, stop)
+
+    def _drop_behind(self, at: int) -> None:
+        if self._is_large and at - self._on_disk >= 2 * _BEHIND_BYTES:
             # One pass over a large image must not push the others out of memory, nor end in minutes of fsync.
-            os.fdatasync(self.fd)
-            os.posix_fadvise(self.fd, 0, max(0, at - _WRITE_BACK_BYTES), os.POSIX_FADV_DONTNEED)
-            self._written_back = at
+            end_write_back(self.fd, self._on_disk, at - _BEHIND_BYTES)
+            self._on_disk = at - _BEHIND_BYTES
+            os.posix_fadvise(self.fd, 0, self._on_disk, os.POSIX_FADV_DONTNEED)
 
     def _stop_if_gone_round(self) -> None:
         if look(self.fd).mark is Mark.LEFT:

@@ -15,7 +15,7 @@ from typing import Self
 import structlog
 
 from cache.disk import Folder
-from cache.errors import Abandoned, CacheUnusable, DiskFailed
+from cache.errors import Abandoned, DiskFailed
 from cache.files import become_reader, is_at
 from cache.flight import Flight
 from cache.flights import Flights
@@ -160,13 +160,12 @@ class Housekeeping:
         while True:
             began_s = loop.time()
             try:
-                entries = await self._ledger.entries()
-                await in_thread(self._scrubs, self._scrub_all, [entry.key for entry in entries])
-            except (OSError, CacheUnusable) as error:
+                await in_thread(self._scrubs, self._scrub_all)
+            except OSError as error:
                 log.warning("scrub.failed", error=str(error))
             await asyncio.sleep(max(0.0, began_s + self._config.scrub_interval_s - loop.time()))
 
-    def _scrub_all(self, keys: list[str]) -> None:
+    def _scrub_all(self) -> None:
         limiter = Limiter(self._config.scrub_rate_max, self._stop)
 
         def may_read(size_bytes: int) -> bool:
@@ -179,7 +178,7 @@ class Housekeeping:
 
         with self._folder.exclusive("scrub") as is_ours:
             if is_ours:
-                suspects = (self._suspect_of(key) for key in keys)
+                suspects = (self._suspect_of(key) for key in self._folder.by_last_check())
                 Scrubber(may_read, hold=self._hold, operation=self._reading).run(filter(None, suspects), report)
 
     def _check(self, key: str) -> Damage | None:

@@ -10,10 +10,12 @@ last used; `place` is its rank in its segment, and newer than that if it has fal
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import islice
 from pathlib import Path
 
-from cache.disk import Found, charge_bytes
+from cache.disk import Found, Shard, charge_bytes
 from cache.index_file import PINNED, IndexFile
 from cache.lru import Candidate
 from cache.policies import SEGMENTS_MAX, Policy
@@ -21,8 +23,13 @@ from cache.rows import COLUMNS, Entry, Usage, entry_of
 from cache.types import Blob, Digest
 
 _SELECT = f"SELECT {COLUMNS} FROM entries"
-_SETTLED_AT_ONCE = 500  # rows: some 20 ms, in which nobody else can write
-_SETTLE_PAUSE_S = 0.003
+_INSERT = (
+    "INSERT INTO entries"
+    " (key, size_bytes, charge_bytes, digest_algorithm, digest_value, place, used, used_at_s, created_at_s)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SETTLED_AT_ONCE = 500  # rows: some 15 ms, in which nobody else can write
+_SETTLE_PAUSE = 0.15  # of that time
 
 
 class Index(IndexFile):
@@ -145,8 +152,30 @@ class Index(IndexFile):
         (reserved,) = self._db.execute("SELECT coalesce(sum(charge_bytes), 0) FROM promises").fetchone()
         return Usage(entries=entries, committed_bytes=committed, reserved_bytes=reserved)
 
+    def suspects(self, shards: Iterable[Shard]) -> list[list[tuple[float, str]]]:
+        """What seems to differ between index and folder, by shard: times of writing and keys, the newest first.
+
+        Little of each, and in memory shard by shard: there may be a million entries, and all may have lost their rows.
+        """
+        found, seen = [], set()
+        for shard in shards:
+            known = self._sizes(shard.prefix)
+            differ = [
+                (modified_s, key)
+                for key, (size_bytes, modified_s) in shard.files.items()
+                if known.pop(key, None) != size_bytes
+            ]
+            found.append(sorted([*differ, *((0.0, key) for key in known)], reverse=True))
+            seen.add(shard.prefix)
+        prefixes = {prefix for (prefix,) in self._db.execute("SELECT DISTINCT substr(key, 1, 2) FROM entries")}
+        found += [[(0.0, key) for key in self._sizes(prefix)] for prefix in prefixes - seen]
+        return list(filter(None, found))
+
     def settle(
-        self, found: Iterable[Found], again: Callable[[str], Found | None], has_fill: Callable[[str], bool]
+        self,
+        suspects: Iterable[Sequence[tuple[float, str]]],
+        again: Callable[[str], Found | None],
+        has_fill: Callable[[str], bool],
     ) -> int:
         """Make the index agree with the folder, and say how many rows were wrong. May run beside other processes.
 
@@ -155,31 +184,44 @@ class Index(IndexFile):
         write lock: another process may have published or removed it since the folder was read. What was published and
         not yet written down gives back its promise with that: no moment counts it twice.
         """
-        files = {item.key: item for item in found}
-        known = dict(self._db.execute("SELECT key, size_bytes FROM entries"))
-        new = [file for key, file in files.items() if file.size_bytes != known.get(key)]
-        new.sort(key=lambda file: file.modified_s, reverse=True)
-        suspects = [*(file.key for file in new), *(known.keys() - files.keys())]
+        keys = (key for _, key in merge(*suspects, reverse=True))  # no long sort, in which no other thread can run
         wrong = 0
-        for start in range(0, len(suspects), _SETTLED_AT_ONCE):
+        while some := list(islice(keys, _SETTLED_AT_ONCE)):
+            began_s = time.monotonic()
             with self._write():
-                for key in suspects[start : start + _SETTLED_AT_ONCE]:
-                    for (name,) in self._db.execute("SELECT name FROM promises WHERE key = ?", (key,)).fetchall():
-                        self._release_ended(name, has_fill, again)
-                    wrong += self._settle_one(key, again(key))
-            time.sleep(_SETTLE_PAUSE_S)  # the lock is not fair: other processes want room, and to start
+                wrong += self._settle_some(some, again, has_fill)
+            # The lock is not fair: other processes want room, and to start.
+            time.sleep(_SETTLE_PAUSE * (time.monotonic() - began_s))
         return wrong
 
-    def _settle_one(self, key: str, file: Found | None) -> bool:
-        """Whether the row was wrong."""
-        row = self._db.execute("SELECT size_bytes FROM entries WHERE key = ?", (key,)).fetchone()
-        if (row[0] if row else None) == (file.size_bytes if file else None):
-            return False
-        if file is None:
-            self._db.execute("DELETE FROM entries WHERE key = ?", (key,))
-        else:
-            self._insert(key, file.size_bytes, None, file.modified_s, oldest=True)
-        return True
+    def _settle_some(
+        self, keys: Sequence[str], again: Callable[[str], Found | None], has_fill: Callable[[str], bool]
+    ) -> int:
+        """How many rows were wrong."""
+        for name, key in self._db.execute("SELECT name, key FROM promises").fetchall():
+            if key in keys:
+                self._release_ended(name, has_fill, again)
+        wrong, use = 0, self._use_before_all()
+        rows: list[tuple[object, ...]] = []
+        for key in keys:
+            file = again(key)
+            row = self._db.execute("SELECT size_bytes FROM entries WHERE key = ?", (key,)).fetchone()
+            if (row[0] if row else None) == (file.size_bytes if file else None):
+                continue
+            wrong += 1
+            if row:
+                self._db.execute("DELETE FROM entries WHERE key = ?", (key,))
+            if file:
+                rows.append(_row(key, file.size_bytes, None, file.modified_s, use - len(rows)))
+        self._db.executemany(_INSERT, rows)
+        return wrong
+
+    def _sizes(self, prefix: str) -> dict[str, int]:
+        """Of all entries whose keys begin so."""
+        behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        return dict(
+            self._db.execute("SELECT key, size_bytes FROM entries WHERE key >= ? AND key < ?", (prefix, behind))
+        )
 
     def lost_promises(self, has_fill: Callable[[str], bool], entry: Callable[[str], Found | None]) -> int:
         """Repair what a process left that died between two steps; how many promises. May run beside others.
@@ -212,25 +254,9 @@ class Index(IndexFile):
     def _release(self, name: str) -> None:
         self._db.execute("DELETE FROM promises WHERE name = ?", (name,))
 
-    def _insert(self, key: str, size_bytes: int, digest: Digest | None, at_s: float, *, oldest: bool = False) -> None:
+    def _insert(self, key: str, size_bytes: int, digest: Digest | None, at_s: float) -> None:
         self._db.execute("DELETE FROM entries WHERE key = ?", (key,))  # a REPLACE would not run the trigger
-        use = self._use_before_all() if oldest else self._next_use()
-        self._db.execute(
-            "INSERT INTO entries"
-            " (key, size_bytes, charge_bytes, digest_algorithm, digest_value, place, used, used_at_s, created_at_s)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                size_bytes,
-                charge_bytes(size_bytes),
-                digest.algorithm if digest else None,
-                digest.value if digest else None,
-                use,
-                use,
-                at_s,
-                at_s,
-            ),
-        )
+        self._db.execute(_INSERT, _row(key, size_bytes, digest, at_s, self._next_use()))
 
     def _next_use(self) -> int:
         use: int
@@ -264,3 +290,9 @@ class Index(IndexFile):
     def _charged(self) -> int:
         usage = self.usage()
         return usage.committed_bytes + usage.reserved_bytes
+
+
+def _row(key: str, size_bytes: int, digest: Digest | None, at_s: float, use: int) -> tuple[object, ...]:
+    """As `_INSERT` wants it."""
+    algorithm, value = (digest.algorithm, digest.value) if digest else (None, None)
+    return key, size_bytes, charge_bytes(size_bytes), algorithm, value, use, use, at_s, at_s

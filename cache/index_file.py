@@ -5,6 +5,7 @@ import sqlite3
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 from cache.policies import SEGMENTS_MAX
 
@@ -64,6 +65,7 @@ END;
 """
 _NAMES = frozenset(re.findall(r"IF NOT EXISTS (\w+)", _SCHEMA))
 _BUSY_S = 3.0
+_IMPATIENT_S = 0.1
 _BUSY_PAUSE_S = 0.01
 
 
@@ -78,7 +80,7 @@ class IndexFile:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self.path = path
+        self.path, self._is_patient = path, True
         self._db = sqlite3.connect(path or ":memory:", timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._inode = path.stat().st_ino if path else 0
@@ -123,17 +125,32 @@ class IndexFile:
             return False
 
     def _write(self) -> AbstractContextManager[None]:
-        return _Transaction(self._db)
+        return _Transaction(self._db, self._wait_next_time)
+
+    def _wait_next_time(self, *, long: bool) -> None:
+        """Where the lock was waited for in vain, a process hangs with it: not each who comes next waits as long."""
+        if long is not self._is_patient:
+            self._is_patient = long
+            self._db.execute(f"PRAGMA busy_timeout = {round((_BUSY_S if long else _IMPATIENT_S) * 1000)}")
+
+
+class _Patience(Protocol):
+    def __call__(self, *, long: bool) -> None: ...
 
 
 class _Transaction(AbstractContextManager[None]):
     """BEGIN IMMEDIATE takes the write lock at once, so that what is read inside stays true until the commit."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection, wait_next_time: _Patience) -> None:
+        self._db, self._wait_next_time = db, wait_next_time
 
     def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self._wait_next_time(long=False)
+            raise
+        self._wait_next_time(long=True)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:

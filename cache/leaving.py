@@ -82,12 +82,15 @@ class Leaving(Layout):
                 return False
         finally:
             os.close(fd)
-        self._drop_lone_sums(path.name.rpartition(".")[0])
+        self.drop_lone_sums(path.name.rpartition(".")[0])
         return True
 
-    def _drop_lone_sums(self, key: str) -> None:
-        """Sums without an entry are of a filler that was killed before the rename; while there is a fill, of that."""
-        if not self.has_entry(key) and not self.fills_of(key):
+    def drop_lone_sums(self, key: str) -> None:
+        """Sums without an entry are of a filler that was killed before the rename; while there is a fill, of that.
+
+        In this order: a fill that is gone has become an entry, or nothing.
+        """
+        if not self.fills_of(key) and not self.has_entry(key):
             self.sums_path(key).unlink(missing_ok=True)
 
     def sweep_leaving(self) -> int:

@@ -133,7 +133,7 @@ def _read_sums(path: Path) -> bytes | None:
 
 
 class Scrubber:
-    """Checks many entries, slowly, the least recently checked first.
+    """Checks many entries, slowly, in the order given.
 
     When an entry was last found good stands in the modification time of its sums: it outlives every process, is seen
     by all of them, and an entry that was just written, and so just checked, has it too.
@@ -157,7 +157,7 @@ class Scrubber:
 
         Entries that are gone meanwhile are passed over. Raises OSError when the disk fails as a whole.
         """
-        for suspect in sorted(suspects, key=_checked_s):
+        for suspect in suspects:
             try:
                 with self._hold(suspect):
                     damage = check_entry(suspect, self._may_read, self._operation)
@@ -170,11 +170,3 @@ class Scrubber:
                 return False
             report(suspect, damage)
         return True
-
-
-def _checked_s(suspect: Suspect) -> float:
-    """Entries without sums come first: there something is wrong already."""
-    try:
-        return suspect.sums_path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

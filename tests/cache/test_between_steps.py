@@ -200,7 +200,7 @@ def test_a_large_repair_of_the_index_keeps_nobody_from_opening_it(
 
     index = Index(tmp_path / "index.db")
     with ThreadPoolExecutor(1) as threads:
-        settling = threads.submit(index.settle, files.values(), slowly, lambda _: False)
+        settling = threads.submit(index.settle, [[(0.0, key) for key in files]], slowly, lambda _: False)
         while not settling.done():
             Index(tmp_path / "index.db").close()
         assert settling.result() == len(files)

@@ -18,6 +18,7 @@ import pytest
 from tests.glint import Glint, Metrics
 from tests.peers.ports import free_port
 from tests.preloaded import Guarded, driver
+from tests.seeds import seed_of_this_run
 
 DATA = b"the data of an image"
 
@@ -158,9 +159,7 @@ def test_of_several_at_once_each_deletes_what_the_others_do_not(glint: Glint, tm
 @pytest.mark.parametrize("rounds", [2, pytest.param(60, marks=pytest.mark.long)])
 def test_killed_at_any_moment_nothing_is_half_done(glint: Glint, tmp_path: Path, rounds: int) -> None:
     ids = deleted(glint, 12)
-    seed = random.randrange(2**32)
-    print(f"the seed is {seed}")  # shown when the test fails
-    chance = random.Random(seed)
+    chance = random.Random(seed_of_this_run())
     for _ in range(rounds):
         before = len(have_data(glint, ids))
         with scrubbing(glint, tmp_path, "--set", f"deletion.scrub_pool_size={chance.choice([1, 3])}") as (

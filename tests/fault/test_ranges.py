@@ -12,6 +12,7 @@ import pytest
 from cache import Outcome, Span
 from tests.content import KIB, MIB, Noise
 from tests.origin import Fault, Gate, Origin
+from tests.seeds import seed_of_this_run
 from tests.served import Served, config_for, serving
 
 CONTENT = Noise(6 * MIB + 12345, seed=21)
@@ -52,9 +53,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def chance() -> random.Random:
-    seed = random.randrange(2**32)
-    print(f"the seed is {seed}")  # shown when the test fails
-    return random.Random(seed)
+    return random.Random(seed_of_this_run())
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -5,9 +5,7 @@ The folder is kept from one kill to the next. A run is repeated by its seed, as 
 
 import asyncio
 import itertools
-import os
 import random
-import secrets
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -24,15 +22,11 @@ from tests.kill.checking import CLEAN_S, check, files_in
 from tests.kill.images import LIAR, config_of, images
 from tests.kill.life import Life, live
 from tests.kill.workers import said_by, start
+from tests.seeds import seed_of_this_run
 
 CONTENTS = images(life.COUNT, life.LARGEST_BYTES)
 LARGEST = sorted(CONTENTS.keys() - {LIAR}, key=lambda key: CONTENTS[key].size_bytes)[-3:]  # they take some time
 _END_S = 90
-
-
-def seed_of_this_run() -> int:
-    """GLINT_TEST_SEED repeats a run that failed."""
-    return int(os.environ.get("GLINT_TEST_SEED") or secrets.randbits(32))
 
 
 class Sweep:
@@ -99,7 +93,6 @@ class Sweep:
 def sweep(tmp_path: Path) -> Iterator[Sweep]:
     """Whatever fails tells the seed and the last rounds."""
     sweep = Sweep(tmp_path, seed_of_this_run())
-    print(f"GLINT_TEST_SEED={sweep.seed}")
     yield sweep
     print("the last rounds:", *sweep.rounds)
 

@@ -14,9 +14,9 @@ from cache import CacheConfig, ImageCache
 from metrics import Instruments
 from tests.kill.checking import files_in
 from tests.kill.images import Store, blob_of, config_of
-from tests.kill.test_kill_sweep import seed_of_this_run
 from tests.kill.using import CONTENT, KEYS, LIMIT_BYTES, Using, use
 from tests.kill.workers import start
+from tests.seeds import seed_of_this_run
 
 LOST_S = 5.0
 _BEFORE_S = 60
@@ -29,7 +29,6 @@ _SLACK_S = 1.0
 def test_the_order_of_use_survives_a_kill(tmp_path: Path, every_s: float, lasts_s: float) -> None:
     """At most the last five seconds are lost; here a second of the cache's is `every_s`."""
     seed = seed_of_this_run()
-    print(f"GLINT_TEST_SEED={seed}")
     config, uses = config_of(tmp_path / "cache", LIMIT_BYTES), tmp_path / "uses"
     uvloop.run(_fill(config))
     task = Using(folder=config.dir, uses=uses, seed=seed, every_s=every_s, pause_s=lasts_s / 100)

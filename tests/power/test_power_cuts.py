@@ -7,7 +7,6 @@ may be found when the power went there (tests/power/disk.py), and a cache is sta
 import asyncio
 import os
 import random
-import secrets
 import shutil
 import sys
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from tests.power.calls import Call, Mark, Open, Remove, Rename, Write
 from tests.power.disk import Disk, Order
 from tests.power.driver import LIMIT_BYTES, Memory, blob_of, config_of, images
 from tests.power.recorder import record
+from tests.seeds import seed_of_this_run
 
 ROOT = Path(__file__).parents[2]
 CLEAN_S = 10  # partial files are gone so long after a start
@@ -47,11 +47,6 @@ def recorded(scratch: Path, seed: int, count: int) -> Recording:
         environment={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(scratch)},
     )
     return Recording(calls=calls, folder=folder, contents=images(seed, count))
-
-
-def seed_of_this_run() -> int:
-    """GLINT_TEST_SEED repeats a run that failed, as far as its threads allow."""
-    return int(os.environ.get("GLINT_TEST_SEED") or secrets.randbits(32))
 
 
 def test_the_recording_ends_with_what_lies_in_the_folder(tmp_path: Path) -> None:
@@ -84,7 +79,7 @@ async def test_after_a_power_cut_all_that_is_served_is_right_and_all_can_be_had(
             with structlog.testing.capture_logs():
                 await cut.check(tmp_path / "after")
         except Exception as error:
-            error.add_note(f"GLINT_TEST_SEED={seed}, {order} order, the power went after {cut.last}")
+            error.add_note(f"{order} order, the power went after {cut.last}")
             raise
         await asyncio.to_thread(shutil.rmtree, tmp_path / "after")
 

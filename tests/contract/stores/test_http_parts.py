@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.stores.peers import HttpPeer, http_peer, read_whole
 from tests.origin import KIB, MIB, Fault, Noise
+from tests.seeds import seed_of_this_run
 from upstream.errors import DataNotFound, NotSupported, Unavailable, Unproved, UpstreamError, WrongLength
 from upstream.stores import Witness
 from upstream.types import Location
@@ -227,9 +228,7 @@ async def test_what_came_before_the_connection_broke_is_not_lost(
 
 
 async def test_a_slow_reader_of_an_origin_that_breaks_off_often_asks_for_no_byte_twice(peer: HttpPeer) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed={seed}")
-    choose, content = random.Random(seed), Noise(16 * MIB, seed=8)
+    choose, content = random.Random(seed_of_this_run()), Noise(16 * MIB, seed=8)
     peer.origin.add("large", content)
     cuts = [choose.randrange(3 * MIB) for _ in range(8)]
     peer.origin.script("large", *(Fault(cut_at=cut) for cut in cuts))

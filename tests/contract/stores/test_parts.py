@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.stores.peers import PEERS, HttpPeer, Peer, http_peer, read_whole
 from tests.origin import MIB, Content, Fault, Fixed, Noise
+from tests.seeds import seed_of_this_run
 from upstream.errors import Unproved, WrongLength
 from upstream.stores import Witness
 from upstream.types import Location
@@ -86,9 +87,7 @@ async def test_nothing_of_an_empty_object_is_nothing(peer: Peer) -> None:
 
 
 async def test_parts_of_any_size_make_the_whole(peer: Peer) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed={seed}")
-    content, choose = Noise(SIZE, seed=3), random.Random(seed)
+    content, choose = Noise(SIZE, seed=3), random.Random(seed_of_this_run())
     location = await peer.put("disk", content)
     cuts = sorted({0, SIZE, *(choose.randrange(SIZE) for _ in range(7))})
     witness = Witness(size_bytes=SIZE)

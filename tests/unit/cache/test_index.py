@@ -1,10 +1,11 @@
 """What several processes do to one index, step by step: where one is between two steps of another."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from cache.disk import Found, charge_bytes
+from cache.disk import Found, Shard, charge_bytes
 from cache.index import Index
 from cache.types import Blob
 
@@ -69,7 +70,45 @@ def test_an_entry_that_was_published_again_before_its_eviction_was_noted_keeps_i
 def test_an_entry_whose_fill_died_before_it_was_noted_is_counted_once(index: Index, *, is_over: bool) -> None:
     assert index.promise(NAME, BLOB, CHARGE_BYTES, int)
     file = FILE if is_over else None
-    index.settle([FILE] if is_over else [], lambda _: file, lambda _: not is_over)
+    files = {FILE.key: (FILE.size_bytes, FILE.modified_s)} if is_over else {}
+    index.settle(index.suspects([Shard(FILE.key[:2], files)]), lambda _: file, lambda _: not is_over)
     assert index.usage().entries == is_over
     assert index.usage().charged_bytes == CHARGE_BYTES
     assert index.is_promised(NAME) is not is_over
+
+
+def test_what_differs_between_index_and_folder_is_made_to_agree(index: Index) -> None:
+    """Files without rows, rows without files, in sub-folders that are gone as well, and other sizes."""
+    there = {key: Found(key, size, at) for key, size, at in (("aa-1", 10, 5.0), ("aa-2", 20, 7.0), ("bb-1", 30, 6.0))}
+    for key, size_bytes in (("aa-1", 10), ("aa-2", 21), ("aa-gone", 1), ("zz-gone", 2)):
+        blob = Blob(key=key, size_bytes=size_bytes, digest=None)
+        index.commit(f"{key}.1", blob, lambda key: Found(key, 1, 0.0))
+    shards = [
+        Shard(prefix, {key: (file.size_bytes, file.modified_s) for key, file in there.items() if key[:2] == prefix})
+        for prefix in ("aa", "bb")
+    ]
+    suspects = index.suspects(shards)
+    assert {key for some in suspects for _, key in some} == {"aa-2", "bb-1", "aa-gone", "zz-gone"}
+    assert index.settle(suspects, there.get, lambda _: False) == 4
+    assert [(entry.key, entry.size_bytes) for entry in index.entries()] == [("aa-1", 10), ("aa-2", 20), ("bb-1", 30)]
+    assert index.suspects(shards) == []
+
+
+def test_who_waited_in_vain_for_the_lock_waits_for_a_moment_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has it hangs; as soon as he is gone, all is as before."""
+    monkeypatch.setattr("cache.index_file._BUSY_S", 0.2)
+    index, other = Index(tmp_path / "index.db"), Index(tmp_path / "index.db")
+
+    def patience_ms() -> int:
+        return int(index._db.execute("PRAGMA busy_timeout").fetchone()[0])
+
+    before_ms = patience_ms()
+    with other._write(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        index.forget("image-1", lambda _: False)
+    assert (before_ms, patience_ms()) == (200, 100)
+    index.forget("image-1", lambda _: False)
+    assert patience_ms() == 200
+    for each in (index, other):
+        each.close()

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cache.disk import Folder
 from cache.scrub import Damage, Interrupted, Limiter, Reason, Scrubber, Suspect, Throttle, check_entry
 from cache.sums import Summer
 from cache.types import MIB
@@ -239,15 +240,30 @@ def test_no_descriptor_is_left_open(make: Make) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_a_pass_begins_with_what_was_not_checked_for_the_longest(make: Make) -> None:
-    entries = [make("b", checked_s=2e9), make("a", checked_s=1e9), make("c", checked_s=1.5e9), make("d")]
-    entries[3].sums_path.unlink()
+def test_a_pass_tells_of_each_entry_what_is_wrong_with_it(make: Make) -> None:
+    entries = [make("d"), make("a"), make("c")]
+    entries[0].sums_path.unlink()
     flip(entries[2].path, MIB)
     found: list[tuple[str, Damage | None]] = []
 
     assert Scrubber(at_once).run(entries, lambda entry, damage: found.append((entry.key, damage)))
 
-    assert found == [("d", Damage(Reason.SUMS)), ("a", None), ("c", Damage(Reason.BYTES, 1)), ("b", None)]
+    assert found == [("d", Damage(Reason.SUMS)), ("a", None), ("c", Damage(Reason.BYTES, 1))]
+
+
+def test_what_was_not_checked_for_the_longest_comes_first(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.prepare()
+    for key, checked_s in (("ab-2", 2e9), ("cd-1", 1e9), ("ab-1.5", 1.5e9), ("cd-damaged", None)):
+        folder.entry_path(key).parent.mkdir(exist_ok=True)
+        folder.entry_path(key).touch()
+        if checked_s is not None:
+            folder.sums_path(key).touch()
+            os.utime(folder.sums_path(key), (checked_s, checked_s))
+    folder.sums_path("cd-none").touch()
+    (tmp_path / "entries" / "ab" / "foreign").touch()
+
+    assert list(folder.by_last_check()) == ["cd-damaged", "cd-1", "ab-1.5", "ab-2"]
 
 
 def test_a_good_entry_goes_to_the_end_and_a_bad_one_does_not(make: Make) -> None:
