@@ -10,9 +10,9 @@ from proxy.edge import EdgeServices, build_edge_app, open_edge
 from proxy.services import Delivery, Services, open_services
 
 
-def open_for(config: Config) -> AbstractAsyncContextManager[Delivery]:
+def open_for(config: Config, notices: int | None = None) -> AbstractAsyncContextManager[Delivery]:
     """Enter and leave in the same task. Raises what a part cannot start for."""
-    return open_edge(config) if config.registry.kind == "glance" else open_services(config)
+    return open_edge(config, notices) if config.registry.kind == "glance" else open_services(config, notices)
 
 
 def app_for(services: Delivery) -> web.Application:

@@ -33,7 +33,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """`name` is what a worker is told, `section` where the keys of `listening` stand."""
+    """`name` is what a worker is told, `section` where the keys of `listening` stand.
+
+    `open` takes the table of notices (`upstream.stores.new_table`) that workers share; None for who is alone.
+    """
 
     name: str
     section: str
@@ -41,7 +44,7 @@ class Front:
     listening: Callable[[Config], Listening]
     metrics: Callable[[Config], MetricsConfig]
     notice_s: Callable[[Config], float]
-    open: Callable[[Config], AbstractAsyncContextManager[Opened]]
+    open: Callable[[Config, int | None], AbstractAsyncContextManager[Opened]]
     warn: Callable[[Config], None]
 
 
@@ -55,8 +58,8 @@ def opened_api(services: Delivery) -> Opened:
 
 
 @asynccontextmanager
-async def _open_api(config: Config) -> AsyncIterator[Opened]:
-    async with open_for(config) as services:
+async def _open_api(config: Config, notices: int | None) -> AsyncIterator[Opened]:
+    async with open_for(config, notices) as services:
         yield opened_api(services)
 
 
@@ -66,7 +69,7 @@ def _warn_of_api(config: Config) -> None:
 
 
 @asynccontextmanager
-async def _open_registry(config: Config) -> AsyncIterator[Opened]:
+async def _open_registry(config: Config, _notices: int | None) -> AsyncIterator[Opened]:
     instruments = RegistryInstruments()
     async with open_service(config.registry, instruments) as app, asyncio.TaskGroup() as watchers:
         watching = watchers.create_task(watch_loop_lag(instruments))

@@ -75,13 +75,16 @@ class Services(Delivery):
 
 
 @asynccontextmanager
-async def open_services(config: Config) -> AsyncIterator[Services]:
-    """Enter and leave in the same task: the parts own task groups. Raises what a part cannot start for."""
+async def open_services(config: Config, notices: int | None = None) -> AsyncIterator[Services]:
+    """Enter and leave in the same task: the parts own task groups. Raises what a part cannot start for.
+
+    `notices`: see `open_stores`.
+    """
     instruments = Instruments()
     async with AsyncExitStack() as stack:
         policy, protections, custom_properties = await asyncio.to_thread(_load_files, config.api)
         registry = await stack.enter_async_context(open_registry(config.registry))
-        stores = await stack.enter_async_context(open_stores(config.stores, instruments))
+        stores = await stack.enter_async_context(open_stores(config.stores, instruments, notices=notices))
         delay_s = config.deletion.scrub_time_s if config.deletion.delayed else 0.0
         scrubber = Scrubber(registry, stores, instruments, delay_s=delay_s)
         cache = ImageCache(config.cache, instruments)

@@ -37,7 +37,7 @@ async def _serve(front: Front, config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with front.open(config) as opened, listening(front, config, opened) as (host, port):
+    async with front.open(config, None) as opened, listening(front, config, opened) as (host, port):
         announce(front, config, host, port)
         await stopping.wait()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -31,13 +31,16 @@ class EdgeServices(Delivery):
 
 
 @asynccontextmanager
-async def open_edge(config: Config) -> AsyncIterator[EdgeServices]:
-    """Enter and leave in the same task: the parts own task groups. Raises what a part cannot start for."""
+async def open_edge(config: Config, notices: int | None = None) -> AsyncIterator[EdgeServices]:
+    """Enter and leave in the same task: the parts own task groups. Raises what a part cannot start for.
+
+    `notices`: see `open_stores`.
+    """
     instruments, bearers = Instruments(), Bearers()
     async with AsyncExitStack() as stack:
         glance = await stack.enter_async_context(open_glance(config.registry, instruments))
         stores_config = config.stores if config.registry.glance.read_stores else StoresConfig(default=None, backends={})
-        stores = await stack.enter_async_context(open_stores(stores_config, instruments))
+        stores = await stack.enter_async_context(open_stores(stores_config, instruments, notices=notices))
         cache = ImageCache(config.cache, instruments)
         prewarmer = Prewarmer(
             cache,

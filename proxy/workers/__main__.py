@@ -61,7 +61,7 @@ class Worker:
         server = front.listening(config)
         listeners = [socket.socket(fileno=fd) for fd in self._assignment.listeners]
         async with (
-            front.open(config) as opened,
+            front.open(config, self._assignment.notices) as opened,
             serving(opened.app, listeners, drain_s=server.drain_s, tls=tls_context(server.tls)),
         ):
             spare_the_collector()

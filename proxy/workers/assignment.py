@@ -23,6 +23,7 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     control: int
     listeners: tuple[int, ...]
     numbers_folder: Path
+    notices: int  # the table of what the stores refused, which all workers share
     config: Config
     front: str = "api"  # of FRONTS, what to serve
 

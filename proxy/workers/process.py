@@ -32,7 +32,13 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, worker: int, front: str, config: Config, listeners: Sequence[socket.socket], numbers_folder: Path
+        self,
+        worker: int,
+        front: str,
+        config: Config,
+        listeners: Sequence[socket.socket],
+        numbers_folder: Path,
+        notices: int,
     ) -> None:
         self._control, theirs = socket.socketpair()
         assignment = Assignment(
@@ -40,12 +46,13 @@ class WorkerProcess:
             control=theirs.fileno(),
             listeners=tuple(listener.fileno() for listener in listeners),
             numbers_folder=numbers_folder,
+            notices=notices,
             config=config,
             front=front,
         )
         try:
             with theirs, assignment.sealed() as fd:
-                self._process = _start(fd, pass_fds=(fd, assignment.control, *assignment.listeners))
+                self._process = _start(fd, pass_fds=(fd, assignment.control, notices, *assignment.listeners))
         except BaseException:
             self._control.close()
             raise

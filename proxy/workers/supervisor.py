@@ -6,6 +6,7 @@ worker dies are answered by another one.
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from proxy.startup import WorkerFailed
 from proxy.workers.announcement import announce
 from proxy.workers.process import SIGNALS, WorkerProcess
 from proxy.workers.share import YOUNG_S, restart_delay_s, share_of
+from upstream.stores import new_table
 
 log = structlog.get_logger(__name__)
 
@@ -126,8 +128,16 @@ async def supervise(front: Front, config: Config, workers: int) -> None:
         listeners = await bind(server.host, server.port, front.section)
         for listener in listeners:
             stack.callback(listener.close)
-        share = share_of(config, workers)
-        start = partial(WorkerProcess, front=front.name, config=share, listeners=listeners, numbers_folder=folder)
+        notices = new_table()
+        stack.callback(os.close, notices)
+        start = partial(
+            WorkerProcess,
+            front=front.name,
+            config=share_of(config, workers),
+            listeners=listeners,
+            numbers_folder=folder,
+            notices=notices,
+        )
         clear = partial(forget_what_was_in_flight, folder)
         places += [Place(worker, start, clear, numbers) for worker in range(workers)]
         ended_by = await _run(front, config, places, listeners)

@@ -79,6 +79,7 @@ class Request:
     method: str
     target: str
     headers: Mapping[str, str]  # names in lower case
+    at_s: float = field(default_factory=time.monotonic)  # when its head had come
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from upstream.stores.file import FileStoreConfig
 from upstream.stores.glance import GlanceFile
 from upstream.stores.http import HttpStoreConfig, parse_proxy
 from upstream.stores.locations import check_external, redacted
+from upstream.stores.notices import new_table
 from upstream.stores.rbd import RbdStoreConfig
 from upstream.stores.s3 import S3StoreConfig
 from upstream.stores.sources import LocationsSource
@@ -34,6 +35,7 @@ __all__ = [
     "Witness",
     "Writable",
     "check_external",
+    "new_table",
     "open_staging",
     "open_stores",
     "open_web",

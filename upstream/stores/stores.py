@@ -16,6 +16,7 @@ from upstream.stores.config import StoresConfig
 from upstream.stores.guard import Errand, Guarded
 from upstream.stores.kinds import open_store
 from upstream.stores.locations import infer_store, kind_of
+from upstream.stores.notices import Notices
 from upstream.stores.parallel import Budget, Parallel, Read
 from upstream.stores.refusals import Refusals
 from upstream.stores.s3.uris import without_keys
@@ -41,10 +42,12 @@ class StoreInfo:
 class Stores:
     """Reads from whichever store has the data, writes to the one that is named or the default."""
 
-    def __init__(self, config: StoresConfig, opened: Mapping[str, Guarded], reading: Mapping[str, Read]) -> None:
+    def __init__(
+        self, config: StoresConfig, opened: Mapping[str, Guarded], reading: Mapping[str, Read], notices: Notices
+    ) -> None:
         """`reading`: by which each of the `opened` stores is read for those who take much of an image."""
         self._config, self._opened, self._reading = config, opened, reading
-        self._refusals = Refusals()
+        self._refusals = Refusals(notices)
         backends = config.backends.items()
         self._owned = [(prefix, store) for store, backend in backends for prefix in backend.own_prefixes()]
         further = [(prefix, store) for store, backend in backends for prefix in backend.further_prefixes()]
@@ -248,9 +251,16 @@ def _refusal_logged(store: str | None) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIterator[Stores]:
-    """All stores, open until the context is left. One that cannot be opened stops the start."""
+async def open_stores(
+    config: StoresConfig, instruments: Instruments, *, notices: int | None = None
+) -> AsyncIterator[Stores]:
+    """All stores, open until the context is left. One that cannot be opened stops the start.
+
+    `notices` is the table that this process shares with others (`new_table`), if there are others.
+    """
     async with AsyncExitStack() as stack:
+        told = Notices(notices)
+        stack.callback(told.close)
         opened: dict[str, Guarded] = {}
         reading: dict[str, Read] = {}
         for store, backend in config.backends.items():
@@ -260,6 +270,7 @@ async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIt
                 inner,
                 instruments,
                 backend.guard,
+                told,
                 requests_max=backend.requests_max,
                 wait_s=backend.wait_s,
                 own=backend,
@@ -267,7 +278,7 @@ async def open_stores(config: StoresConfig, instruments: Instruments) -> AsyncIt
             )
             stack.push_async_callback(guarded.close)
             reading[store] = _reading(guarded, backend, instruments)
-        yield Stores(config, opened, reading)
+        yield Stores(config, opened, reading, told)
 
 
 def _reading(store: Guarded, backend: BackendConfig, instruments: Instruments) -> Read:

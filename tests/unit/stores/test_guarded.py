@@ -13,6 +13,7 @@ from upstream.errors import DataNotFound, LimitExceeded, NotSupported, StoreFull
 from upstream.stores import Stored, Witness
 from upstream.stores.guard import Guarded
 from upstream.stores.guard.config import GuardConfig
+from upstream.stores.notices import Notices
 from upstream.types import Location
 
 HERE = Location(url="http://example.org/disk")
@@ -76,7 +77,7 @@ def instruments() -> Instruments:
 
 
 def guarded(inner: Scripted, instruments: Instruments, requests_max: int = 4) -> Guarded:
-    return Guarded("web", inner, instruments, GuardConfig(), requests_max=requests_max, wait_s=0.05)
+    return Guarded("web", inner, instruments, GuardConfig(), Notices(), requests_max=requests_max, wait_s=0.05)
 
 
 def results(instruments: Instruments, operation: str, result: str = "ok") -> float | None:
@@ -196,7 +197,7 @@ async def test_a_cancelled_waiter_and_a_failed_read_give_their_slots_back(instru
 
 
 async def test_what_a_store_cannot_do_is_not_supported(instruments: Instruments) -> None:
-    store = Guarded("web", ReadOnly(), instruments, GuardConfig(), requests_max=1, wait_s=1)
+    store = Guarded("web", ReadOnly(), instruments, GuardConfig(), Notices(), requests_max=1, wait_s=1)
 
     assert not store.has_path
     for refused in (store.write("id", given(), None), store.delete(HERE), _path(store)):
@@ -214,7 +215,7 @@ async def test_uploads_keep_to_the_bandwidth_for_writing(instruments: Instrument
             yield bytes(1000)
 
     config = GuardConfig.model_validate({"write_rate_max": 4000})
-    store = Guarded("web", Scripted(), instruments, config, requests_max=1, wait_s=1)
+    store = Guarded("web", Scripted(), instruments, config, Notices(), requests_max=1, wait_s=1)
     began_s = time.monotonic()
 
     await store.write("id", pieces(), None)

@@ -53,6 +53,21 @@ class Circuit:
         self._is_probing = self._was_insisted = False
 
     @property
+    def openings(self) -> int:
+        """Since it was closed."""
+        return self._openings
+
+    @property
+    def until_s(self) -> float:
+        """When the back-off is over."""
+        return self._until_s
+
+    @property
+    def was_insisted(self) -> bool:
+        """Whether somebody was the probe of this back-off before it was over."""
+        return self._was_insisted
+
+    @property
     def state(self) -> State:
         if not self._openings:
             return State.CLOSED
@@ -81,6 +96,17 @@ class Circuit:
         self._is_probing = True
         self._was_insisted = self._was_insisted or now_s < self._until_s
         return Admission(self._period, is_probe=True)
+
+    def learn(self, openings: int, until_s: float, *, was_insisted: bool) -> None:
+        """What another worker found: how often it opened since it was closed, and until when; 0: it is closed.
+
+        While this one probes, what it finds itself is what counts.
+        """
+        if self._is_probing:
+            return
+        if openings != self._openings:
+            self._begin_period(openings=openings)
+        self._until_s, self._was_insisted = until_s, was_insisted
 
     def succeeded(self, admission: Admission) -> None:
         """The store answered: with data, or with a refusal that is about the object or the caller."""

@@ -16,6 +16,7 @@ from upstream.stores.guard.numbers import Numbers
 from upstream.stores.guard.purposes import Errand
 from upstream.stores.guard.rates import rates
 from upstream.stores.guard.watchdog import Phase
+from upstream.stores.notices import Notices
 from upstream.types import Location
 
 _TOLD_BYTES = 8 * 1024 * 1024  # to the metrics: counting costs more than a piece of a read should
@@ -34,6 +35,7 @@ class Guarded:
         inner: Store,
         instruments: Instruments,
         config: GuardConfig,
+        notices: Notices,
         *,
         requests_max: int,
         wait_s: float,
@@ -43,7 +45,7 @@ class Guarded:
         self.id, self._inner, self._config, self._peer_of = store_id, inner, config, peer_of
         self._wait_s, self._silence = wait_s, config.silence(own)
         numbers = self._numbers = Numbers(store_id, instruments)
-        self._circuits = Circuits(store_id, config, numbers)
+        self._circuits = Circuits(store_id, config, numbers, notices)
         self._slots = SlotGate(
             requests_max,
             config.background_slots(requests_max),

@@ -12,6 +12,7 @@ from upstream.errors import Unavailable
 from upstream.stores import HttpStoreConfig, Stored, Witness
 from upstream.stores.guard import Guarded
 from upstream.stores.guard.config import GuardConfig, Silence
+from upstream.stores.notices import Notices
 from upstream.types import Location
 
 HERE = Location(url="http://example.org/disk")
@@ -89,7 +90,7 @@ async def use(store: Guarded) -> None:
 
 def guarded(inner: Hanging, instruments: Instruments, key: str) -> Guarded:
     config = GuardConfig.model_validate({key: SOON_S})
-    return Guarded("web", inner, instruments, config, requests_max=1, wait_s=5)
+    return Guarded("web", inner, instruments, config, Notices(), requests_max=1, wait_s=5)
 
 
 @pytest.mark.parametrize(
