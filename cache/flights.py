@@ -97,13 +97,19 @@ class Flights:
         task = self._tasks.get(flight)
         if task is None:
             self._forget(flight)
-        elif flight.part is not Part.FILLING or (
-            self._config.on_last_client_gone == "cancel" and not flight.progress.has_ended
-        ):
+        elif flight.part is not Part.FILLING or self._is_to_cancel(flight):
             # Out of the table now, not when its task gets to it: who asks next must not join a dying flight.
             self._forget(flight)
             flight.is_unwanted = True
             task.cancel()
+
+    def _is_to_cancel(self, flight: Flight) -> bool:
+        """Whether a fill that nobody waits for is to end: by policy, and if enough of it is left to be worth it."""
+        if self._config.on_last_client_gone == "finish" or flight.progress.has_ended:
+            return False
+        written_bytes = flight.progress.written_bytes
+        is_early = written_bytes * 100 < flight.size_bytes * self._config.cancel_below_percent
+        return is_early and flight.size_bytes - written_bytes > self._config.cancel_rest_min
 
     def fail_all(self, error: CacheUnusable) -> None:
         """The disk hangs: readers of growing files go on past the cache, whatever becomes of the threads."""
@@ -269,6 +275,9 @@ class Flights:
         except GoneRound:
             result = "gone_round"
             raise
+        except asyncio.CancelledError:
+            result = "cancelled" if flight.is_unwanted else "abandoned"
+            raise
         except Exception as error:
             # Before the cleaning up, which takes a while: readers learn it now, and who asks next starts anew.
             result = "rejected" if isinstance(error, CacheFull) else type(error).__name__
@@ -289,7 +298,7 @@ class Flights:
             self._instruments.fills_in_flight.dec()
             self._instruments.fill_bytes.inc(fill.at - began_at)
             self._instruments.fills.labels(result).inc()
-            if result != "finished" and (result != "abandoned" or flight.is_unwanted):
+            if result not in ("finished", "abandoned"):
                 with contextlib.suppress(CacheUnusable):
                     await fill.retire()
                 await self._ledger.release(name)

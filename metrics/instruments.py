@@ -66,7 +66,7 @@ class Instruments:
         )
         self.fills = Counter(
             "glint_fills",
-            "Ended fills: finished, rejected (no room), or failed by reason.",
+            "Ended fills: finished, rejected (no room), cancelled (nobody waited any more), or failed by reason.",
             ["result"],
             registry=registry,
         )

@@ -19,6 +19,7 @@ from proxy.blobs import active_locations, blob_of
 from proxy.errors import BadRequest, Forbidden, RangeNotSatisfiable
 from proxy.policy import image_target
 from proxy.services import Delivery, Services
+from proxy.transfer import ClientGone, while_there
 from upstream.errors import DataNotFound, Invalid, NotSupported, Unavailable
 from upstream.types import Image, Location, Status
 
@@ -54,15 +55,36 @@ async def deliver(
 
     `make_source` is called for each attempt: what one reader remembers of its places is nothing to another one.
     """
-    if part is not None:
+    try:
+        return await _delivered(call, image, make_source(), part, part, may_fill=may_fill, headers=headers or {})
+    except NotSupported:
+        if part is None:
+            raise
+    log.info("download.needs_a_fill", key=image.id)  # no store can give a part: it is had from the whole
+    return await _delivered(call, image, make_source(), None, part, may_fill=True, headers=headers or {})
+
+
+async def _delivered(
+    call: DeliveryCall,
+    image: Image,
+    source: Source,
+    opened: Span | None,
+    sent: Span | None,
+    *,
+    may_fill: bool,
+    headers: Mapping[str, str],
+) -> web.StreamResponse:
+    """Send a part (None: the whole) of what a reader of another part, or of the whole, gives."""
+    async with AsyncExitStack() as stack:
         try:
-            async with open_image(call.services, image, make_source(), part=part, may_fill=may_fill) as reader:
-                return await _send(call, image, reader, part, headers or {})
-        except NotSupported:
-            log.info("download.needs_a_fill", key=image.id)  # no store can give a part: it is had from the whole
-            may_fill = True
-    async with open_image(call.services, image, make_source(), may_fill=may_fill) as reader:
-        return await _send(call, image, reader, part, headers or {})
+            async with while_there(call.request):
+                reader = await stack.enter_async_context(
+                    open_image(call.services, image, source, part=opened, may_fill=may_fill)
+                )
+        except ClientGone:
+            call.services.instruments.downloads_aborted.labels("client").inc()
+            raise
+        return await _send(call, image, reader, sent, headers)
 
 
 async def _send(

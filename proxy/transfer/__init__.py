@@ -1,4 +1,5 @@
 from proxy.transfer.errors import ClientGone, FileShort, NoSuchAlgorithm
 from proxy.transfer.sender import Sender
+from proxy.transfer.waiting import while_there
 
-__all__ = ["ClientGone", "FileShort", "NoSuchAlgorithm", "Sender"]
+__all__ = ["ClientGone", "FileShort", "NoSuchAlgorithm", "Sender", "while_there"]

@@ -20,11 +20,11 @@ from proxy.transfer.errors import ClientGone, FileShort
 from proxy.transfer.pages import Behind
 from proxy.transfer.pump import Pump
 from proxy.transfer.stretch import Stretch, Turn
+from proxy.transfer.waiting import CLIENT_CHECKED_S, while_there
 
 log = structlog.get_logger(__name__)
 
 _COLD_THREADS = 8
-_CLIENT_CHECKED_S = 1.0  # so soon a client that left while waiting is noticed
 _BYTES_FROM = {
     Outcome.HIT: "cache",
     Outcome.JOIN: "fill",
@@ -140,7 +140,7 @@ class Sender:
             raise ClientGone(f"the client took no byte for {self._client_idle_s:g} s") from None
 
     async def _send_direct(self, body: "_Body") -> None:
-        async with body.reader.direct(body.at) as chunks:
+        async with while_there(body.request), body.reader.direct(body.at) as chunks:
             writer = await body.prepare()
             out = Outlet(writer, idle_s=self._client_idle_s)
             async for chunk in chunks:
@@ -229,7 +229,7 @@ class _Body:
         """Wait for the next bytes, but not for a client that has left."""
         while True:
             try:
-                async with asyncio.timeout(_CLIENT_CHECKED_S):
+                async with asyncio.timeout(CLIENT_CHECKED_S):
                     return await self.reader.beyond(self.at)
             except TimeoutError:
                 if self.transport.is_closing():

@@ -85,6 +85,36 @@ async def test_a_fill_ends_with_its_last_client_if_the_policy_says_so(
     assert files_in(config, "fills") == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "goes_on"),
+    [
+        ({"cancel_below_percent": 25}, True),  # 1 MiB of 3 MiB has come
+        ({"cancel_below_percent": 50}, False),
+        ({"cancel_rest_min": 2 * MIB + 17}, True),  # just so much is to come
+        ({"cancel_rest_min": 2 * MIB + 16}, False),
+        ({"cancel_below_percent": 50, "cancel_rest_min": 4 * MIB}, True),
+    ],
+    ids=str,
+)
+async def test_what_is_nearly_there_goes_on_also_where_fills_end_with_their_last_client(
+    config: CacheConfig, instruments: Instruments, changes: dict[str, int], *, goes_on: bool
+) -> None:
+    policy = config.model_copy(update={"on_last_client_gone": "cancel", **changes})
+    async with ImageCache(policy, instruments) as cache:
+        source = GatedSource(CONTENT, released=MIB)
+        async with cache.open(BLOB, source) as reader:
+            assert await reader.beyond(MIB - 1) == MIB
+        async with asyncio.timeout(20):
+            while (await cache.usage()).reserved_bytes and not goes_on:  # noqa: ASYNC110 - the cache has no event
+                await asyncio.sleep(0.01)
+        source.release()
+        if goes_on:
+            await cache.store(BLOB, source)
+        cancelled = instruments.registry.get_sample_value("glint_fills_total", {"result": "cancelled"}) or 0
+        assert (await cache.has(BLOB.key), cancelled) == (goes_on, 0 if goes_on else 1)
+    assert (source.opened, files_in(config, "fills")) == (1, [])
+
+
 FAULTS = [
     pytest.param({"refuse": StoreBroke()}, StoreBroke, id="refuses"),
     pytest.param({"released": MIB, "fail": StoreBroke()}, StoreBroke, id="breaks in the middle"),
