@@ -18,7 +18,7 @@ from metrics import Instruments
 
 log = structlog.get_logger(__name__)
 
-_LOCATE_S = 2.0  # a disk that takes longer to open a file is gone round
+_LOCATE_S = 1.5  # a disk that takes longer to open a file is gone round
 
 
 class Boarding:

@@ -20,7 +20,7 @@ from cache.files import become_reader, is_at
 from cache.flight import Flight
 from cache.flights import Flights
 from cache.ledger import Ledger
-from cache.scrub import Damage, Interrupted, Limiter, Reason, Scrubber, Suspect, check_entry
+from cache.scrub import Damage, Interrupted, Limiter, Reason, Scrubber, Suspect, check_entry, lasts_too_long
 from cache.sums import EXTENT_BYTES
 from cache.threads import in_thread
 from cache.types import CacheConfig
@@ -160,10 +160,17 @@ class Housekeeping:
         while True:
             began_s = loop.time()
             try:
+                self._warn_of_slow_scrub((await self._ledger.usage()).committed_bytes)
                 await in_thread(self._scrubs, self._scrub_all)
-            except OSError as error:
+            except (OSError, DiskFailed) as error:
                 log.warning("scrub.failed", error=str(error))
             await asyncio.sleep(max(0.0, began_s + self._config.scrub_interval_s - loop.time()))
+
+    def _warn_of_slow_scrub(self, size_bytes: int) -> None:
+        rate_max = self._config.scrub_rate_max
+        if lasts_too_long(size_bytes, rate_max):
+            days = round(size_bytes / rate_max / 86400, 1)
+            log.warning("scrub.slow", days=days, reason="raise cache.scrub_rate_max: a pass should take a week at most")
 
     def _scrub_all(self) -> None:
         limiter = Limiter(self._config.scrub_rate_max, self._stop)

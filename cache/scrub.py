@@ -22,6 +22,14 @@ from cache.sums import EXTENT_BYTES, SUM_BYTES, sums_bytes
 _UNREADABLE = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODATA, errno.EREMOTEIO})
 
 
+PASS_MAX_S = 7 * 86400.0  # what decays is to be found before its source may be gone
+
+
+def lasts_too_long(size_bytes: int, rate_bytes_per_s: float) -> bool:
+    """Whether one pass over so much takes longer than it should."""
+    return size_bytes / rate_bytes_per_s > PASS_MAX_S
+
+
 class Reason(StrEnum):
     """What is wrong with an entry."""
 

@@ -39,15 +39,20 @@ async def send_buffered(
     start: int,
     stop: int,
     advance: Callable[[int], None],
+    disk_s: float | None = None,
 ) -> None:
-    """Send a file's bytes from `start` up to `stop` through memory. Raises ClientGone, FileShort, DiskSlow, OSError."""
+    """Send a file's bytes from `start` up to `stop` through memory. The disk may let the first ones wait for `disk_s`.
+
+    Raises ClientGone, FileShort, DiskSlow, OSError.
+    """
     at = start
     while at < stop:
-        piece = await in_time(threads, file, partial(_pread, count=min(_PIECE_BYTES, stop - at), at=at))
+        piece = await in_time(threads, file, partial(_pread, count=min(_PIECE_BYTES, stop - at), at=at), disk_s)
         if not piece:
             raise FileShort("the file ends before the bytes that were promised from it")
         await out.write(piece)
         at += len(piece)
+        disk_s = None
         advance(at)
 
 

@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 _PROBE_STEP_BYTES = 2 * 1024 * 1024  # each probe costs 2 us; readahead and reclaim rarely leave smaller holes
 _KEPT_BYTES = 16 * 1024 * 1024
-DISK_S = 10.0  # then whoever can goes on without the disk
+DISK_S = 10.0  # then whoever can goes on without the disk ...
+FIRST_DISK_S = 1.5  # ... who has no byte yet and a store to go to sooner: he waits for that one's first byte as well
 _PROBE = (bytearray(1),)  # what is read into it is never looked at
 # What a filesystem says that cannot answer RWF_NOWAIT; some answer it with nothing read.
 _CANNOT_TELL = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
@@ -41,11 +42,17 @@ class Behind:
             )
 
 
-async def in_time(cold: ThreadPoolExecutor, file: int, call: Callable[[int], T]) -> T:
+def patience_s(*, has_begun: bool) -> float:
+    """For how long the disk may let a client wait for the next byte, or the first."""
+    return DISK_S if has_begun else min(FIRST_DISK_S, DISK_S)
+
+
+async def in_time(cold: ThreadPoolExecutor, file: int, call: Callable[[int], T], disk_s: float | None = None) -> T:
     """What `call` gives in a thread, with a descriptor of its own for `file`. Raises DiskSlow if that takes too long.
 
     A call that is given up harms nobody when the disk comes back.
     """
+    disk_s = DISK_S if disk_s is None else disk_s
     own = os.dup(file)
 
     def closing() -> T:
@@ -56,11 +63,11 @@ async def in_time(cold: ThreadPoolExecutor, file: int, call: Callable[[int], T])
 
     waiting = asyncio.get_running_loop().run_in_executor(cold, closing)
     try:
-        async with asyncio.timeout(DISK_S):
+        async with asyncio.timeout(disk_s):
             return await asyncio.shield(waiting)
     except TimeoutError as error:
         waiting.add_done_callback(_look_at)
-        raise DiskSlow(f"the disk gave no byte for {DISK_S:g} s") from error
+        raise DiskSlow(f"the disk gave no byte for {disk_s:g} s") from error
     except asyncio.CancelledError:
         waiting.add_done_callback(_look_at)
         raise

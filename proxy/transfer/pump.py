@@ -23,7 +23,7 @@ THREADS_MAX = 4
 # Where cores are short, who asks for something small is served before the next megabytes of who has had some.
 _NICENESS = 5
 _ENDS_WITHIN_S = 1.0
-_LOOKED_AT_S = 0.5  # so often is asked for how long the disk lets somebody wait
+_LOOKED_AT_S = 0.25  # so often is asked for how long the disk lets somebody wait
 
 
 class Pump:
@@ -33,13 +33,13 @@ class Pump:
         count = threads or min(THREADS_MAX, len(os.sched_getaffinity(0)))
         self._threads = [_Thread(f"sending-{number}", cold) for number in range(count)]
 
-    async def send(self, stretch: Stretch, *, idle_s: float) -> None:
-        """Return when the stretch is out.
+    async def send(self, stretch: Stretch, *, idle_s: float, disk_s: float | None = None) -> None:
+        """Return when the stretch is out. The disk may let it wait for `disk_s`; None: pages.DISK_S.
 
         Takes the stretch over: it is closed in any case, by the thread if the caller is cancelled. Raises
         TimeoutError if the client took no byte for `idle_s`, DiskSlow, and what else went wrong.
         """
-        job = _Job(stretch, asyncio.get_running_loop())
+        job = _Job(stretch, asyncio.get_running_loop(), pages.DISK_S if disk_s is None else disk_s)
         min(self._threads, key=_Thread.load).take(job)
         try:
             while not job.done.done():
@@ -63,8 +63,8 @@ class Pump:
 class _Job:
     """A stretch in a thread's hands. The loop reads `stretch.at`, and may abandon it; the thread does the rest."""
 
-    def __init__(self, stretch: Stretch, loop: asyncio.AbstractEventLoop) -> None:
-        self.stretch, self._loop = stretch, loop
+    def __init__(self, stretch: Stretch, loop: asyncio.AbstractEventLoop, disk_s: float) -> None:
+        self.stretch, self._loop, self.disk_s = stretch, loop, disk_s
         self.done: asyncio.Future[None] = loop.create_future()
         self.is_abandoned = False
         self.cold_since_s: float | None = None  # by the monotonic clock: it waits for the disk
@@ -193,8 +193,8 @@ class _Thread:
         """Whoever can goes on without the disk. What waits for it keeps its descriptors until the disk is back."""
         for job in self._aside:
             since_s = job.cold_since_s
-            if since_s is not None and time.monotonic() - since_s > pages.DISK_S:
-                job.tell(DiskSlow(f"the disk gave no byte for {pages.DISK_S:g} s"))
+            if since_s is not None and time.monotonic() - since_s > job.disk_s:
+                job.tell(DiskSlow(f"the disk gave no byte for {job.disk_s:g} s"))
                 job.is_abandoned = True
 
     def _drop_abandoned(self) -> None:

@@ -16,8 +16,8 @@ from metrics import Instruments
 from proxy.transfer.buffered import Outlet, drain, send_buffered
 from proxy.transfer.cold import ColdPages
 from proxy.transfer.congestion import AUTO, check_congestion_control, tune
-from proxy.transfer.errors import ClientGone, FileShort
-from proxy.transfer.pages import Behind
+from proxy.transfer.errors import ClientGone, DiskSlow, FileShort
+from proxy.transfer.pages import Behind, patience_s
 from proxy.transfer.pump import Pump
 from proxy.transfer.stretch import Stretch, Turn
 from proxy.transfer.waiting import CLIENT_CHECKED_S, while_there
@@ -89,13 +89,14 @@ class Sender:
             else:
                 out = Outlet(writer, idle_s=self._client_idle_s)
                 async for stop in body.parts():
-                    await send_buffered(out, self._cold, body.fd, body.at, stop, body.advance)
+                    await send_buffered(out, self._cold, body.fd, body.at, stop, body.advance, body.disk_s)
         except (CacheUnusable, FileShort, OSError) as error:
             if isinstance(error, ConnectionError) or not body.reader.can_go_direct:
                 raise
             # The cache lost its disk, or its file, in mid-body. The store is well: the rest comes from there.
             log.warning("download.went_direct", key=body.reader.blob.key, at_bytes=body.at, error=type(error).__name__)
-            if not isinstance(error, CacheUnusable):
+            is_only_late = isinstance(error, DiskSlow) and not body.sent_bytes
+            if not (isinstance(error, CacheUnusable) or is_only_late):
                 body.reader.distrust_file()
             await self._send_direct(body)
 
@@ -120,11 +121,11 @@ class Sender:
         """
         stretch = Stretch(connection, body.fd, body.at, stop, turn_max_bytes=turn_max_bytes)
         try:
-            await self._send_stretch(stretch)
+            await self._send_stretch(stretch, body.disk_s)
         finally:
             body.advance(stretch.at, stretch.first_sent_s)
 
-    async def _send_stretch(self, stretch: Stretch) -> None:
+    async def _send_stretch(self, stretch: Stretch, disk_s: float) -> None:
         """The first turn at once, which is all that a short one needs; the others in a thread."""
         try:
             turn = stretch.turn()
@@ -135,7 +136,7 @@ class Sender:
             stretch.close()
             return
         try:
-            await self._pump.send(stretch, idle_s=self._client_idle_s)
+            await self._pump.send(stretch, idle_s=self._client_idle_s, disk_s=disk_s)
         except TimeoutError:
             raise ClientGone(f"the client took no byte for {self._client_idle_s:g} s") from None
 
@@ -209,6 +210,12 @@ class _Body:
     @property
     def sent_bytes(self) -> int:
         return self.at - self.span.start
+
+    @property
+    def disk_s(self) -> float:
+        """For how long the disk may let the client wait: not long for the first byte, if the store can give it."""
+        has_store = self.reader.can_go_direct and self.reader.outcome is not Outcome.LOCAL
+        return patience_s(has_begun=self.sent_bytes > 0 or not has_store)
 
     def log_end(self, event: str, **fields: str) -> None:
         log.info(

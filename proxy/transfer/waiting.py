@@ -19,16 +19,17 @@ def has_left(request: web.Request) -> bool:
 async def while_there(request: web.Request) -> AsyncIterator[None]:
     """What is awaited inside ends within a second of the client's leaving. Raises ClientGone then."""
     loop = asyncio.get_running_loop()
+    limit = asyncio.timeout(None)
+    looking: asyncio.TimerHandle
 
     def look() -> None:
-        nonlocal timer
+        nonlocal looking
         if has_left(request):
             limit.reschedule(loop.time())
         else:
-            timer = loop.call_later(CLIENT_CHECKED_S, look)
+            looking = loop.call_later(CLIENT_CHECKED_S, look)
 
-    timer = loop.call_later(CLIENT_CHECKED_S, look)
-    limit = asyncio.timeout(None)
+    looking = loop.call_later(CLIENT_CHECKED_S, look)
     try:
         async with limit:
             yield
@@ -37,4 +38,4 @@ async def while_there(request: web.Request) -> AsyncIterator[None]:
             raise ClientGone("the client left while it waited") from None
         raise
     finally:
-        timer.cancel()
+        looking.cancel()

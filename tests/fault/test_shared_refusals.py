@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.content import MIB, Noise
+from tests.content import KIB, Noise
 from tests.glint import Glint
 from tests.origin import Fault, Gate, Origin
 
-CONTENT = Noise(MIB, seed=91)
+CONTENT = Noise(64 * KIB, seed=91)
 WORKERS = 3
 CLIENTS = 24
 FIRST_SLOT_S = 0.1  # at the least, by the jitter; doubled with each further failure

@@ -70,19 +70,26 @@ class GlanceFile:
         return body
 
     async def _asked(self, stack: AsyncExitStack, wanted: Wanted) -> aiohttp.ClientResponse:
-        """The answer to the first bearer whom Glance lets have the data, else that to the last one."""
-        bearers = list(self._bearers())
-        if not bearers:
+        """The answer to the first bearer whom Glance lets have the data, else that to the last one.
+
+        Also those are asked for who came meanwhile: what Glance says to one token is no answer to another.
+        """
+        tried: list[Mapping[str, str]] = []
+        bearer, part = self._untried(tried), wanted.headers(None)
+        if bearer is None:
             raise Denied("nobody who waits for the image has a token to ask Glance with")
-        part = wanted.headers(None)
         while True:
             attempt = await stack.enter_async_context(AsyncExitStack())
-            response = await attempt.enter_async_context(self._ask({**bearers[0], **part}))
+            response = await attempt.enter_async_context(self._ask({**bearer, **part}))
             if response.status == 400 and part:
                 part = {}  # its store reads no parts: from the front, then
-            elif response.status in _REFUSALS and len(bearers) > 1:
-                bearers.pop(0)
+            elif response.status in _REFUSALS and (other := self._untried([*tried, bearer])) is not None:
+                tried.append(bearer)
+                bearer = other
                 log.info("glance.bearer_refused", status=response.status)
             else:
                 return response
             await attempt.aclose()
+
+    def _untried(self, tried: Sequence[Mapping[str, str]]) -> Mapping[str, str] | None:
+        return next((bearer for bearer in self._bearers() if bearer not in tried), None)

@@ -65,6 +65,23 @@ def test_a_scan_of_ten_times_the_cache_costs_what_is_hot_five_points_at_most(
     assert lost["lru"] >= 0.15
 
 
+def test_what_was_used_once_before_a_scan_is_missed_once_and_stays_from_its_next_use_on(chance: Random) -> None:
+    """No policy can tell it from what is scanned. Who cannot have that pins it, or scans with no-store."""
+    sizes = sizes_of(chance, 50)
+    size_max_bytes = sum(sizes) * 3 // 2
+
+    def hot(day: int) -> list[Download]:
+        return scan(sizes, start_s=day * DAY_S, stop_s=(day + 0.5) * DAY_S, prefix="hot")
+
+    def swept(day: int) -> list[Download]:
+        sweep = [size_max_bytes // 30] * 300
+        return scan(sweep, start_s=day * DAY_S, stop_s=(day + 0.5) * DAY_S, prefix=f"swept-{day}")
+
+    used_once = hot(0) + swept(1) + hot(2)
+    assert hit_bytes(used_once, "slru", size_max_bytes) == 0
+    assert hit_bytes(used_once + hot(3) + swept(4) + hot(5), "slru", size_max_bytes) == 2 * sum(sizes)
+
+
 def test_a_scan_costs_little_also_where_much_is_not_hot(chance: Random) -> None:
     """The cache holds half of the images: what is asked for now and then is lost, what is asked for often stays."""
     sizes = sizes_of(chance, 300)

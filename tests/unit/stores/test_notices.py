@@ -3,7 +3,7 @@
 import asyncio
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 import pytest
 
@@ -127,7 +127,7 @@ async def test_a_worker_that_was_stopped_while_it_asks_is_waited_for_ten_seconds
     assert asked == 1
 
 
-async def _fails(asking: "asyncio.Future[str]") -> str:
+async def _fails(asking: Awaitable[str]) -> str:
     try:
         return await asking
     except Unavailable as error:
