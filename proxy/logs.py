@@ -3,7 +3,9 @@
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -12,6 +14,22 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.config import LoggingConfig
 
+Fields = Mapping[str, str | None]
+
+_told: ContextVar[Fields] = ContextVar("told", default=MappingProxyType({}))
+
+
+def log_with(fields: Fields) -> None:
+    """Each event of this task from now on, and of the tasks that it starts, has these fields and no earlier ones.
+
+    What structlog has for this walks all variables of the task for each event.
+    """
+    _told.set(fields)
+
+
+def _with_fields(_logger: object, _level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {**_told.get(), **event}
+
 
 def configure_logging(config: LoggingConfig) -> None:
     """For the whole process. What libraries log by `logging` comes out in the same form, from warnings up.
@@ -19,40 +37,49 @@ def configure_logging(config: LoggingConfig) -> None:
     Tracebacks come without the values of local variables, among which are tokens and passwords.
     """
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _with_fields,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    last: list[structlog.typing.Processor]
+    factory: Callable[..., structlog.typing.WrappedLogger]
     if config.format == "json":
-        last: list[structlog.typing.Processor] = [
+        last = [
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(_dumped),
         ]
+        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
         plain = structlog.dev.plain_traceback
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        factory = structlog.PrintLoggerFactory(sys.stderr)
     level = logging.getLevelNamesMapping()[config.level.upper()]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, _as_text],
     )
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     logging.getLogger("aiohttp.server").addFilter(_plain_about_clients)
 
 
-def _dumped(event: Any, *, default: Callable[[Any], Any]) -> str:
+def _dumped(event: Any, *, default: Callable[[Any], Any]) -> bytes:
     try:
-        return orjson.dumps(event, default=default).decode()
+        return orjson.dumps(event, default=default)
     except TypeError:  # a number of more than 64 bits, half a surrogate pair
-        return json.dumps(event, default=default)
+        return json.dumps(event, default=default).encode()
+
+
+def _as_text(_logger: object, _level: str, line: Any) -> str:
+    """What libraries log goes through `logging`, which takes text alone."""
+    return line.decode() if isinstance(line, bytes) else str(line)
 
 
 def _plain_about_clients(record: logging.LogRecord) -> bool:

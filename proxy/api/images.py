@@ -38,7 +38,7 @@ async def create(call: Call) -> web.StreamResponse:
     image_fields.check_protections(image.properties, call.may)
     ceiling = await call.services.quotas.new_image(call.context)
     image = await call.services.registry.images.create(call.context, image, ceiling=ceiling)
-    response = json_response(view(call, image), HTTPStatus.CREATED)
+    response = json_response(view(call, call.seen(image)), HTTPStatus.CREATED)
     response.headers[hdrs.LOCATION] = f"{call.origin}{views.image_path(image.id)}"
     if methods := call.services.config.api.import_methods:
         response.headers["OpenStack-image-import-methods"] = ",".join(methods)
@@ -104,7 +104,7 @@ async def update(call: Call) -> web.StreamResponse:
         call.context, image.id, changes, from_status=from_status, ceiling=places.ceiling()
     )
     await places.forget_removed()
-    return json_response(view(call, image))
+    return json_response(view(call, call.seen(image)))
 
 
 def _enforce_change(call: Call, image: Image, operation: patch.Operation) -> None:
@@ -139,9 +139,10 @@ async def _forget_cached(call: Call, image: Image) -> None:
 
 
 def view(call: Call, image: Image) -> dict[str, Any]:
+    """`image` is what the caller may see of it, as `Call.seen` gives it."""
     config = call.services.config.api
     return views.image_view(
-        call.seen(image),
+        image,
         show_locations=config.show_multiple_locations,
         show_direct_url=config.show_image_direct_url,
         rank=call.services.stores.weight,

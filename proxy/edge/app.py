@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aiohttp import hdrs, web
 
 from proxy.api.negotiation import api_path
-from proxy.app import NO_BODY, expect_later
+from proxy.app import NO_BODY, send_all_to
 from proxy.edge.call import EdgeCall
 from proxy.edge.forwarding import RELAYED
 from proxy.edge.headers import REQUEST_ID
@@ -14,7 +14,7 @@ from proxy.edge.services import EdgeServices
 from proxy.errors import BadRequest
 from proxy.middleware.errors import errors
 from proxy.middleware.observe import observe
-from proxy.middleware.request_id import request_id
+from proxy.middleware.request_id import name_request
 from proxy.middleware.state import SERVICES, STATE
 from proxy.middleware.versions import entrance_of, path_of
 from upstream.types import Context
@@ -31,18 +31,19 @@ _PARTS = web.AppKey("edge", _Parts)
 
 def build_edge_app(services: EdgeServices) -> web.Application:
     """The application; whoever runs it owns `services`."""
-    app = web.Application(middlewares=[observe, errors, request_id])
+    app = web.Application(middlewares=[observe, errors])
     app[SERVICES] = services
     app[_PARTS] = _Parts(services, EdgeTable(cache_api=services.config.api.cache_api))
     app.on_response_prepare.append(_name_response)
     app.on_response_prepare.append(services.departure.end_connection)
-    app.router.add_route("*", r"/{path:[\s\S]*}", _dispatch, expect_handler=expect_later)
+    send_all_to(_dispatch, app)
     return app
 
 
 async def _dispatch(request: web.Request) -> web.StreamResponse:
     """Raises BadRequest for a path that is not UTF-8, for a host that is none: links would name it; and for a body."""
     state, parts = request[STATE], request.app[_PARTS]
+    name_request(request, state, parts.services.config.api.max_request_id_length)
     believes = parts.services.config.server.enable_proxy_headers_parsing
     state.entrance = entrance_of(request, believes=believes)
     state.path = api_path(path_of(request), request.headers.get(hdrs.ACCEPT, ""))

@@ -6,6 +6,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from proxy.logs import log_with
 from proxy.middleware.state import SERVICES, STATE, State
 
 log = structlog.get_logger(__name__)
@@ -23,7 +24,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     state = request[STATE] = State()
     started_s = time.monotonic()
     status, body_bytes, is_cut = _ABORTED, None, True
-    structlog.contextvars.clear_contextvars()
+    log_with({})
     try:
         response = await handler(request)
         status, body_bytes = response.status, response.content_length

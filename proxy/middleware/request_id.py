@@ -3,31 +3,26 @@
 import re
 import uuid
 
-import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from proxy.middleware.state import SERVICES, STATE
+from proxy.logs import log_with
+from proxy.middleware.state import STATE, State
 
 HEADER = "X-Openstack-Request-Id"
 _PREFIX = "req-"
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
 
-@web.middleware
-async def request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
+def name_request(request: web.Request, state: State, longest: int) -> None:
     """A name that is too long or not printable is replaced: it goes into logs and headers.
 
     Source: glance/api/middleware/context.py.
     """
-    state = request[STATE]
-    longest = request.app[SERVICES].config.api.max_request_id_length
     sent = request.headers.get(HEADER, "").strip()
     if not _PRINTABLE.fullmatch(sent) or 0 < longest < len(sent):
         sent = f"{_PREFIX}{uuid.uuid4()}"
     state.request_id = sent if sent.startswith(_PREFIX) else f"{_PREFIX}{sent}"
-    structlog.contextvars.bind_contextvars(request_id=state.request_id)
-    return await handler(request)
+    log_with({"request_id": state.request_id})
 
 
 async def name_response(request: web.Request, response: web.StreamResponse) -> None:

@@ -3,30 +3,22 @@
 from urllib.parse import unquote
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 
 from proxy.api.cors import response_headers
 from proxy.api.forwarding import Entrance, check_host, forwarded
-from proxy.api.negotiation import OPEN_PATHS, api_path
+from proxy.api.negotiation import api_path
+from proxy.config import Config
 from proxy.errors import BadRequest
-from proxy.middleware.state import SERVICES, STATE
+from proxy.middleware.state import SERVICES, STATE, State
 
 
-@web.middleware
-async def versions(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """OPTIONS is answered here, as by Glance's CORS filter: with nothing but what `tell_pages` adds.
-
-    Raises BadRequest for a path that is not UTF-8, and for a host that is none: answers name it.
-    """
-    state, config = request[STATE], request.app[SERVICES].config
+def locate(request: web.Request, state: State, config: Config) -> None:
+    """Raises BadRequest for a path that is not UTF-8, and for a host that is none: answers name it."""
     state.entrance = entrance_of(request, believes=config.server.enable_proxy_headers_parsing)
     path = path_of(request)
     if "\0" in path:
         raise BadRequest("The URL has a NUL character.")
     state.path = api_path(path, request.headers.get(hdrs.ACCEPT, ""), with_cache=config.api.cache_api)
-    if request.method == hdrs.METH_OPTIONS and state.path not in OPEN_PATHS:
-        return web.Response()
-    return await handler(request)
 
 
 def entrance_of(request: web.Request, *, believes: bool) -> Entrance:
@@ -58,4 +50,5 @@ async def tell_pages(request: web.Request, response: web.StreamResponse) -> None
     state = request.get(STATE)
     if state is None or state.path == "/healthcheck":
         return
-    response.headers.update(response_headers(request.app[SERVICES].config.cors, request.method, request.headers))
+    if said := response_headers(request.app[SERVICES].config.cors, request.method, request.headers):
+        response.headers.update(said)

@@ -294,6 +294,10 @@ async def test_what_is_hardly_http_is_answered_or_hung_up_on(client: Client) -> 
     assert (await client.ask("GET", "/v2/images")).status == 200
 
 
+async def test_options_of_the_server_as_a_whole_are_answered(client: Client) -> None:
+    assert await exchange(client, RAW["an asterisk"]) == 200
+
+
 async def test_a_host_that_is_none_is_refused_and_one_that_is_not_named_is_ours(client: Client) -> None:
     """Answers name the host: what they name must be one."""
     for host, status in [

@@ -62,3 +62,46 @@ def test_a_request_that_cannot_be_read_is_one_line_without_its_headers() -> None
     assert len(done.stderr.splitlines()) == 1
     assert "request.unreadable" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+_OF_A_REQUEST = """
+import asyncio, sys, structlog
+from proxy.config import LoggingConfig
+from proxy.logs import configure_logging, log_with
+
+configure_logging(LoggingConfig(format=sys.argv[1]))
+log = structlog.get_logger()
+
+async def request(name):
+    log_with({"request_id": name})
+    log_with({"request_id": name, "user_id": "ann"})
+    await asyncio.sleep(0)
+    log.info("request.finished", status=200)
+    await asyncio.create_task(work())
+
+async def work():
+    log.info("work.done")
+
+async def main():
+    await asyncio.gather(request("req-1"), request("req-2"))
+    log.info("server.stopped")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_events_name_their_own_request_also_in_the_tasks_that_it_starts(form: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _OF_A_REQUEST, form], capture_output=True, text=True, check=True, timeout=30
+    )
+    *told, last = done.stderr.splitlines()
+    assert len(told) == 4
+    for name in ("req-1", "req-2"):
+        finished, worked = [line for line in told if name in line]
+        assert "request.finished" in finished
+        assert "200" in finished
+        assert "work.done" in worked
+        assert all("ann" in line and line.count("request_id") == 1 for line in (finished, worked))
+    assert "server.stopped" in last
+    assert "req" not in last

@@ -32,11 +32,11 @@ class Batches(Generic[K, V]):
 
     async def get(self, key: K) -> V | None:
         """The value of `key`, None if `load` has none. Raises what `load` raised for this batch."""
-        waiter: Waiter[V] = asyncio.get_running_loop().create_future()
-        self._waiting[waiter] = key
         if not self._is_led:
             self._is_led = True
-            self._appoint()
+            return await self._lead(key)
+        waiter: Waiter[V] = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = key
         try:
             answer = await waiter
         except asyncio.CancelledError:

@@ -74,8 +74,7 @@ class Database:
             async with self.statement() as connection:
                 return await run(connection, script)
         with translated():
-            async with asyncio.timeout(self._statement_s):
-                return await self.threads.run(script)
+            return await self.threads.run(script, within_s=self._statement_s)
 
     async def snapshot(self, script: Script[T]) -> T:
         """What a reading script comes to whose statements all see the same moment. Raises as `ask`."""
@@ -83,8 +82,7 @@ class Database:
             async with self.read() as connection:
                 return await run(connection, script)
         with translated():
-            async with asyncio.timeout(self._statement_s):
-                return await self.threads.run(script, at_one_moment=True)
+            return await self.threads.run(script, within_s=self._statement_s, at_one_moment=True)
 
     @asynccontextmanager
     async def statement(self, *, within_s: float | None = None) -> AsyncIterator[AsyncConnection]:

@@ -39,7 +39,7 @@ def is_one_of(column: ColumnElement[Any], texts: Collection[str]) -> ColumnEleme
 
 def has_long_letters(text: str) -> bool:
     """Whether UTF-8 has four bytes for any letter of it: no column of Glance's can hold it on MariaDB."""
-    return bool(text) and max(text) > "\uffff"
+    return not text.isascii() and max(text) > "\uffff"
 
 
 def _kind(text: str) -> type[_Exactly]:

@@ -110,13 +110,17 @@ class ReadingThreads:
         ]
         self.watchers: list[Callable[[str], object]] = []  # are told each statement, in the thread
 
-    async def run(self, script: Script[T], *, at_one_moment: bool = False) -> T:
-        """Raises sqlite3.Error, and what the script raises."""
+    async def run(self, script: Script[T], *, within_s: float, at_one_moment: bool = False) -> T:
+        """Raises sqlite3.Error, what the script raises, and TimeoutError."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         visits = self._pages if at_one_moment else self._others
         visits.put(_Visit(loop, answer, script, at_one_moment))
-        return await answer
+        late = loop.call_later(within_s, _fail, answer, TimeoutError())
+        try:
+            return await answer
+        finally:
+            late.cancel()
 
     def _serve(self, visits: "_Visits") -> None:
         connection: sqlite3.Connection | None = None
