@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -34,7 +35,8 @@ def fall_asleep(config: CacheConfig, method: str) -> None:
         enter(transaction)
         if is_due:
             is_due.clear()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread: sent to the process, another one may take it, and this one go on for a moment.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     with patch.object(Index, method, calls):
         uvloop.run(_live(config))
