@@ -31,9 +31,8 @@ NAME = "listing"
 EXPECTED = """\
 A page is two statements whatever lies behind it: 100 images by the index of the order, then what hangs on them. With a
 filter, one or two more ask whether few images fit. With one that one in six fits, six times as many rows are read; with
-one that one in fifty fits, fifty times. 10 to 50 ms,most of it in Python. A filter that
-almost nothing fits is asked for its images first: without an index all rows of properties are read for that, with the
-optional one no more than fit it."""
+one that one in fifty fits, fifty times. 10 to 50 ms, most of it in Python. What almost nothing fits is asked for its
+images first: without an index all rows of properties are read for that, with the optional one no more than fit it."""
 ON_SQLITE, ON_POSTGRESQL = f"{GLINT}, SQLite", f"{GLINT}, PostgreSQL"
 _ROWS_AT_ONCE = 2000
 _PAGE = 100
