@@ -18,6 +18,7 @@ from tests.glint import Glint
 from tests.peers import CachingNginx, StaticNginx, Tuning, Varnish
 
 FLOOR, NGINX, NGINX_CACHE, VARNISH, GLANCE = "floor", "nginx", "nginx proxy_cache", "varnish", "glance"
+NGINX_CUBIC = "nginx, given cubic"
 GLINT, GLINT_FILE, GLINT_SYSTEM = "glint", "glint file store", "glint, the system's congestion control"
 STORE = "store alone"
 # What nginx may be set to, where it can help; the best at each number of clients is measured against.
@@ -87,25 +88,32 @@ class _HotPlaces:
         self._origin = next(iter(self._tuned.values()))
 
     def made(self, name: str) -> dict[str, Place]:
-        size_bytes, folder, enter = self._content.size_bytes, self._folder, self._stack.enter_context
+        size_bytes, enter = self._content.size_bytes, self._stack.enter_context
         match name:
             case "nginx":
                 return {
                     tuned: place(server, server.port, "/image", size_bytes) for tuned, server in self._tuned.items()
                 }
-            case "floor":
-                floor = enter(Floor(folder / "floor", self._www / "image"))
-                return {name: place(floor, floor.port, "/", size_bytes)}
-            case "nginx proxy_cache":
-                caching = enter(CachingNginx(folder / "nginx-cache", self._origin.url))
-                return {name: place(caching, caching.port, "/image", size_bytes)}
-            case "varnish":
-                varnish = enter(Varnish(folder / name, self._origin.url, size_max_mib=2 * size_bytes // MIB + 256))
-                return {name: place(varnish, varnish.port, "/image", size_bytes)}
+            case "nginx, given cubic" | "floor" | "nginx proxy_cache" | "varnish":
+                peer = enter(self._peer(name))
+                return {name: place(peer, peer.port, "/image", size_bytes)}
             case "glance":
                 return {name: self._glance()}
             case _:
                 return {name: self._glint(name)}
+
+    def _peer(self, name: str) -> Floor | StaticNginx | CachingNginx | Varnish:
+        folder = self._folder / name.replace(", ", "-").replace(" ", "-")
+        match name:
+            case "floor":
+                return Floor(folder, self._www / "image")
+            case "nginx, given cubic":
+                return StaticNginx(folder, self._www, tuning=Tuning(workers=2, congestion_control="cubic"))
+            case "nginx proxy_cache":
+                return CachingNginx(folder, self._origin.url)
+            case _:
+                size_max_mib = 2 * self._content.size_bytes // MIB + 256
+                return Varnish(folder, self._origin.url, size_max_mib=size_max_mib)
 
     def _glance(self) -> Place:
         """At uWSGI itself, without the nginx before it, which would only make it slower; uploads need that nginx."""

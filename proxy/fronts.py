@@ -1,7 +1,8 @@
 """What Glint can serve: the Images API, or a registry for other Glints. Ports, workers and drains are alike."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from proxy.composition import app_for, open_for
 from proxy.config import Config
 from proxy.listening import Listening
 from proxy.services import Delivery
+from proxy.transfer import begin_with
 from upstream.http import is_loopback
 from upstream.registry import open_service
 
@@ -35,6 +37,7 @@ class Opened:
 class Front:
     """`name` is what a worker is told, `section` where the keys of `listening` stand.
 
+    `tune` is called once with its listening sockets, before the first connection is taken.
     `open` takes the table of notices (`upstream.stores.new_table`) that workers share; None for who is alone.
     """
 
@@ -44,6 +47,7 @@ class Front:
     listening: Callable[[Config], Listening]
     metrics: Callable[[Config], MetricsConfig]
     notice_s: Callable[[Config], float]
+    tune: Callable[[Config, Sequence[socket.socket]], None]
     open: Callable[[Config, int | None], AbstractAsyncContextManager[Opened]]
     warn: Callable[[Config], None]
 
@@ -61,6 +65,11 @@ def opened_api(services: Delivery) -> Opened:
 async def _open_api(config: Config, notices: int | None) -> AsyncIterator[Opened]:
     async with open_for(config, notices) as services:
         yield opened_api(services)
+
+
+def _tune_api(config: Config, listeners: Sequence[socket.socket]) -> None:
+    for listener in listeners:
+        begin_with(listener, config.server.tcp_congestion_control)
 
 
 def _warn_of_api(config: Config) -> None:
@@ -96,6 +105,7 @@ API = Front(
     listening=lambda config: config.server,
     metrics=lambda config: config.metrics,
     notice_s=lambda config: config.server.drain_notice_s,
+    tune=_tune_api,
     open=_open_api,
     warn=_warn_of_api,
 )
@@ -106,6 +116,7 @@ REGISTRY = Front(
     listening=lambda config: config.registry.service,
     metrics=lambda config: config.registry.service.metrics,
     notice_s=lambda _: 0.0,
+    tune=lambda _, __: None,
     open=_open_registry,
     warn=_warn_of_registry,
 )

@@ -11,6 +11,7 @@ from bench.places import (
     GLINT_SYSTEM,
     NGINX,
     NGINX_CACHE,
+    NGINX_CUBIC,
     TUNINGS,
     VARNISH,
     Place,
@@ -28,7 +29,8 @@ EXPECTED = """\
 A hit is `sendfile` and little else, so 0.19 to 0.25 CPU-s/GiB and the throughput of nginx at every number of clients
 (ratio 0.9 to 1.1); what Glint adds is fixed per download (some ms: registry, policy, head), seen at 1 client only.
 Memory grows by some KiB a client. The floor (blocking sendfile, a thread each) is a little below both. Varnish writes
-from memory, so twice the CPU. Glance sends by threads: 64 clients are more than it has."""
+from memory, so twice the CPU. Glance sends by threads: 64 clients are more than it has. Where the system has BBR, Glint
+by itself has cubic for those who are near; nginx has no setting for that, and is shown with it beside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Load:
     others_rounds: int = 3  # of those that are only shown beside: they need no fine median
     workers: tuple[int, ...] = (1,)
     tunings: tuple[str, ...] = tuple(TUNINGS)
-    others: tuple[str, ...] = (NGINX_CACHE, VARNISH, GLINT_SYSTEM, GLINT_FILE, GLANCE)
+    others: tuple[str, ...] = (NGINX_CUBIC, NGINX_CACHE, VARNISH, GLINT_SYSTEM, GLINT_FILE, GLANCE)
 
 
 SMALL = Load(size_bytes=4 * MIB, clients=(3,), seconds=0.5, rounds=1, tunings=("1 worker, 2 MiB",))
@@ -93,7 +95,7 @@ SCENARIO = Scenario(
         Column("RSS growth MiB", lambda run: run.rss_growth_bytes / MIB, ".1f"),
     ),
     ours=(GLINT, glint_name(2), GLINT_SYSTEM, GLINT_FILE),
-    theirs=(NGINX, NGINX_CACHE, VARNISH, GLANCE),
+    theirs=(NGINX, NGINX_CUBIC, NGINX_CACHE, VARNISH, GLANCE),
     ratios=("GiB/s", "CPU-s/GiB", "with clients'"),
     plots=("GiB/s", "CPU-s/GiB"),
     disk_bytes=lambda load: (4 + len(load.others) + len(load.workers)) * load.size_bytes,

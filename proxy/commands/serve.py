@@ -62,6 +62,7 @@ async def listening(front: Front, config: Config, opened: Opened) -> AsyncIterat
         tls = tls_context(server.tls)
         spare_the_collector()
         listeners = await bind(server.host, server.port, front.section)
+        front.tune(config, listeners)
         address = address_of(listeners)
         async with serving(opened.app, listeners, drain_s=server.drain_s, tls=tls):
             yield address

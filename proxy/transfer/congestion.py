@@ -34,16 +34,22 @@ def check_congestion_control(name: str) -> None:
             ) from error
 
 
+def begin_with(listener: socket.socket, configured: str | None) -> None:
+    """Give a listening socket the algorithm that connections are to begin with: that of those who are near.
+
+    Not when they are there: a socket that had BBR goes on sending by its timers, whatever it is given later. A name
+    that sockets here cannot have is left to whoever checks the configuration.
+    """
+    _give(listener, chosen(configured, system=system_algorithm(), round_trip_us=0))
+
+
 def tune(connection: socket.socket, configured: str | None) -> int:
     """Prepare a socket for a large body, and say how many bytes one turn should send.
 
     What the system refuses, of a client that has just gone for one, is left: the first turn finds out who is there.
     """
     with contextlib.suppress(OSError):
-        wanted = chosen(configured, current=_algorithm(connection), round_trip_us=_round_trip_us(connection))
-        if wanted is not None:
-            with contextlib.suppress(OSError):  # not every system lends every algorithm to everybody
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, wanted.encode())
+        _give(connection, chosen(configured, system=system_algorithm(), round_trip_us=_round_trip_us(connection)))
         if _algorithm(connection).startswith(_PACED):
             if _buffer_can_grow():
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PACED_BUFFER_BYTES)
@@ -51,15 +57,30 @@ def tune(connection: socket.socket, configured: str | None) -> int:
     return _TURN_BYTES
 
 
-def chosen(configured: str | None, *, current: str, round_trip_us: int) -> str | None:
-    """The algorithm that a socket should be given; None: what the system gave it.
+def chosen(configured: str | None, *, system: str, round_trip_us: int) -> str | None:
+    """The algorithm that a socket should have; None: what it has got.
 
     `auto` is the system's choice, but for BBR to a client that is near: its timers cost twice the processor there, and
     there is no long queue that it could keep short.
     """
     if configured != AUTO:
         return configured
-    return "cubic" if current.startswith(_PACED) and round_trip_us < _NEAR_US else None
+    if not system.startswith(_PACED):
+        return None
+    return "cubic" if round_trip_us < _NEAR_US else system
+
+
+@cache
+def system_algorithm() -> str:
+    """What a socket has that nobody gave another one (sysctl net.ipv4.tcp_congestion_control), when first asked."""
+    with socket.socket() as scratch:
+        return _algorithm(scratch)
+
+
+def _give(one: socket.socket, wanted: str | None) -> None:
+    with contextlib.suppress(OSError):  # not every system lends every algorithm to everybody
+        if wanted is not None and _algorithm(one) != wanted:
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, wanted.encode())
 
 
 def _algorithm(connection: socket.socket) -> str:

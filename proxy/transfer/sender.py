@@ -1,6 +1,7 @@
 """One download's body: the same loop for a whole entry, a growing one, a local file, and a source without a file."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -87,6 +88,7 @@ class Sender:
             if body.is_plain:
                 await self._send_plain(body, writer)
             else:
+                self._tune(body)
                 out = Outlet(writer, idle_s=self._client_idle_s)
                 async for stop in body.parts():
                     await send_buffered(out, self._cold, body.fd, body.at, stop, body.advance, body.disk_s)
@@ -103,7 +105,7 @@ class Sender:
     async def _send_plain(self, body: "_Body", writer: AbstractStreamWriter) -> None:
         await drain(body.transport, writer, idle_s=self._client_idle_s)
         # The transport may close its socket at any time; the duplicate stays what it is.
-        with socket.socket(fileno=os.dup(body.transport.get_extra_info("socket").fileno())) as connection:
+        with body.connection() as connection:
             turn_max_bytes = tune(connection, self._congestion_control)
             behind = Behind(self._cold, body.at)
             async for stop in body.parts():
@@ -143,6 +145,7 @@ class Sender:
     async def _send_direct(self, body: "_Body") -> None:
         async with while_there(body.request), body.reader.direct(body.at) as chunks:
             writer = await body.prepare()
+            self._tune(body)
             out = Outlet(writer, idle_s=self._client_idle_s)
             async for chunk in chunks:
                 wanted = chunk[: body.span.stop - body.at]
@@ -150,6 +153,11 @@ class Sender:
                 body.advance(body.at + len(wanted))
                 if body.at == body.span.stop and body.span.stop != body.reader.blob.size_bytes:
                     return
+
+    def _tune(self, body: "_Body") -> None:
+        """For a body that the transport sends; of how much goes out at once it has its own idea."""
+        with contextlib.suppress(OSError), body.connection() as connection:  # of a client that has just gone
+            tune(connection, self._congestion_control)
 
     def _cut(self, body: "_Body", error: Exception) -> None:
         reason = "source"
@@ -188,6 +196,10 @@ class _Body:
     @property
     def fd(self) -> int:
         return self.reader.fd
+
+    def connection(self) -> socket.socket:
+        """A duplicate of the transport's socket, which that may close at any time. Raises OSError if it has."""
+        return socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
 
     async def prepare(self) -> AbstractStreamWriter:
         """Send the head, once."""

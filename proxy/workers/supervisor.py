@@ -126,6 +126,7 @@ async def supervise(front: Front, config: Config, workers: int) -> None:
         metrics_app = build_metrics_app(registry, lambda: any(place.is_serving for place in places))
         await stack.enter_async_context(serving(metrics_app, metrics_listeners, drain_s=0))
         listeners = await bind(server.host, server.port, front.section)
+        front.tune(config, listeners)
         for listener in listeners:
             stack.callback(listener.close)
         notices = new_table()

@@ -15,7 +15,19 @@ from bench.floor import Floor
 from bench.glint import Identity
 from bench.load import Downloads
 from bench.measuring import Cores, Run, WrongBytes, measure, xxh3_of
-from bench.places import FLOOR, GLANCE, GLINT, GLINT_FILE, GLINT_SYSTEM, NGINX, NGINX_CACHE, STORE, VARNISH, glint_name
+from bench.places import (
+    FLOOR,
+    GLANCE,
+    GLINT,
+    GLINT_FILE,
+    GLINT_SYSTEM,
+    NGINX,
+    NGINX_CACHE,
+    NGINX_CUBIC,
+    STORE,
+    VARNISH,
+    glint_name,
+)
 from bench.results import Results, ratio_lines, rows, table
 from bench.scenarios import cold, hot, listing, metadata, mixed, pages, ranges, restart, slow, storm
 from bench.session import Session
@@ -56,7 +68,7 @@ def test_hot_compares_right_bytes_from_all_servers_and_leaves_a_line_for_each(
     runs = hot.run(session_with_glance, hot.SMALL)
 
     written = lines(tmp_path, "hot")
-    servers = [FLOOR, NGINX, GLINT, NGINX_CACHE, VARNISH, GLINT_SYSTEM, GLINT_FILE, GLANCE]
+    servers = [FLOOR, NGINX, GLINT, NGINX_CUBIC, NGINX_CACHE, VARNISH, GLINT_SYSTEM, GLINT_FILE, GLANCE]
     assert [line["server"] for line in written] == servers * len(hot.SMALL.clients)
     assert all(line["verified"] == 1 and line["cpu_s"] > 0 and line["rss_peak_bytes"] > 0 for line in written)
     assert all(line["body_bytes"] > 0 and line["seconds"] >= hot.SMALL.seconds for line in written)

@@ -2,6 +2,7 @@
 
 import getpass
 import http.client
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tests.peers.debian import program
 from tests.peers.ports import free_port
 from tests.peers.server import Server
 
+_LISTEN_AS = Path(__file__).with_name("listen_as.py")
 TEMP_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -27,6 +29,7 @@ class Tuning:
     directio_kib: int = 0  # files from this size on go past the page cache; 0 is none
     output_buffers_kib: int = 512  # only used without sendfile
     open_files: int = 1000
+    congestion_control: str | None = None  # of the connections; None: the system's, which nginx itself leaves alone
 
     def lines(self) -> list[str]:
         return [
@@ -65,7 +68,9 @@ class Nginx(Server):
     def _prepare(self) -> None:
         temp = self.directory / "temp"
         temp.mkdir(exist_ok=True)
-        reuse = " reuseport" if self._tuning.workers > 1 else ""
+        # A socket that was given cannot be had once more for each worker.
+        has_own = self._tuning.workers > 1 and self._tuning.congestion_control is None
+        reuse = " reuseport" if has_own else ""
         lines = [
             *([f"user {getpass.getuser()};"] if getpass.getuser() == "root" else []),
             f"worker_processes {self._tuning.workers};",
@@ -88,7 +93,18 @@ class Nginx(Server):
         (self.directory / "nginx.conf").write_text("\n".join(lines) + "\n")
 
     def _command(self) -> Sequence[str | Path]:
-        return [program("nginx"), "-e", "stderr", "-p", self.directory, "-c", self.directory / "nginx.conf"]
+        nginx: list[str | Path] = [
+            program("nginx"),
+            "-e",
+            "stderr",
+            "-p",
+            self.directory,
+            "-c",
+            self.directory / "nginx.conf",
+        ]
+        if self._tuning.congestion_control is None:
+            return nginx
+        return [sys.executable, "-ISE", _LISTEN_AS, self._tuning.congestion_control, str(self.port), *nginx]
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)

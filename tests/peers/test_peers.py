@@ -96,11 +96,13 @@ def test_a_database_keeps_its_rows_over_a_restart(tmp_path: Path) -> None:
         assert database.query("select a from t") == [["1"]]
 
 
+@pytest.mark.parametrize("congestion_control", [None, "reno"])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_nginx_serves_a_file_from_its_root(tmp_path: Path, workers: int) -> None:
+def test_nginx_serves_a_file_from_its_root(tmp_path: Path, workers: int, congestion_control: str | None) -> None:
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "image").write_bytes(b"bytes" * 1000)
-    with StaticNginx(tmp_path / "nginx", tmp_path / "www", tuning=Tuning(workers=workers, aio="threads")) as nginx:
+    tuning = Tuning(workers=workers, aio="threads", congestion_control=congestion_control)
+    with StaticNginx(tmp_path / "nginx", tmp_path / "www", tuning=tuning) as nginx:
         assert get(nginx.url, "/image") == (200, b"bytes" * 1000, None)
         assert get(nginx.url, "/other")[0] == 404
 
