@@ -4,11 +4,13 @@ import asyncio
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 
 import pytest
 
 from cache import Abandoned, Blob, CacheConfig, DigestMismatch, DiskFailed, ImageCache, Outcome, Stalled, WrongSize
+from cache.boarding import _LOCATE_S
 from cache.resume import RETRIES_MAX
 from metrics import Instruments
 from tests.cache.reading import BLOB, CONTENT, fetch, files_in, read_all
@@ -40,6 +42,17 @@ async def test_a_thousand_clients_at_once_are_one_store_read(cache: ImageCache) 
     source = GatedSource(content, piece_bytes=10 * KIB)
     answers = await asyncio.gather(*(fetch(cache, source, blob_of(content)) for _ in range(1000)))
     assert {body for body, _ in answers} == {content.read()}
+    assert source.opened == 1
+
+
+async def test_a_process_that_was_held_up_does_not_take_it_for_a_slow_disk(cache: ImageCache) -> None:
+    """All were looking for the image then. Past the cache, each of them would have read the store."""
+    source = GatedSource(CONTENT)
+    async with asyncio.TaskGroup() as group:
+        clients = [group.create_task(fetch(cache, source)) for _ in range(5)]
+        await asyncio.sleep(0)
+        time.sleep(_LOCATE_S + 0.2)  # noqa: ASYNC251 - as a host does that stops a virtual machine
+    assert {client.result()[0] for client in clients} == {CONTENT.read()}
     assert source.opened == 1
 
 
