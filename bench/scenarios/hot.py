@@ -46,7 +46,7 @@ class Load:
 
 
 SMALL = Load(size_bytes=4 * MIB, clients=(3,), seconds=0.5, rounds=1, tunings=("1 worker, 2 MiB",))
-REAL = Load(size_bytes=GIB, clients=(1, 8, 64), seconds=2.0, rounds=5, workers=(1, 2))
+REAL = Load(size_bytes=GIB, clients=(1, 8, 64), seconds=4.0, rounds=5, workers=(1, 2))
 
 
 def run(session: Session, load: Load) -> list[Run]:
