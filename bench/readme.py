@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.places import GLANCE, GLINT, GLINT_SYSTEM, NGINX, NGINX_CACHE, STORE, VARNISH, glint_name
+from bench.places import GLANCE, GLINT, GLINT_SYSTEM, NGINX, NGINX_CACHE, NGINX_CUBIC, STORE, VARNISH, glint_name
 from bench.results import Row, ratio, shown
 from bench.summary import Summary
 
@@ -28,6 +28,7 @@ class Line:
 _COLUMNS = {"Glint": GLINT, "nginx": NGINX, "nginx `proxy_cache`": NGINX_CACHE, "Varnish": VARNISH, "Glance": GLANCE}
 _HOT = {
     NGINX: "nginx",
+    NGINX_CUBIC: "nginx, given cubic",
     VARNISH: "Varnish",
     GLINT: "Glint",
     GLINT_SYSTEM: "Glint with `server.tcp_congestion_control: null`",
@@ -111,7 +112,7 @@ def _hot(summary: Summary) -> str:
     lines = [["hot download", *heads], ["---", *["--:"] * len(counts)]]
     for server, name in _HOT.items():
         lines.append([f"{name}, GiB/s", *_values(summary, server, counts, "GiB/s", ".2f")])
-    for peer, name in ((NGINX, "nginx"), (VARNISH, "Varnish")):
+    for peer, name in ((NGINX, "nginx"), (NGINX_CUBIC, "nginx, given cubic"), (VARNISH, "Varnish")):
         for heading, told in (("GiB/s", "throughput"), ("CPU-s/GiB", "CPU seconds per GiB")):
             values = [_ratio(summary, count, peer, heading) for count in counts]
             lines.append([f"**Glint / {name}, {told}**", *(f"**{value}**" if value else "" for value in values)])
