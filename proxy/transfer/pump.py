@@ -45,7 +45,7 @@ class Pump:
             while not job.done.done():
                 before = stretch.at
                 await asyncio.wait({job.done}, timeout=idle_s)
-                if not job.done.done() and stretch.at == before and job.cold_since_s is None:
+                if not job.done.done() and stretch.at == before and not job.is_cold:
                     raise TimeoutError
         finally:
             job.is_abandoned = True
@@ -67,7 +67,8 @@ class _Job:
         self.stretch, self._loop, self.disk_s = stretch, loop, disk_s
         self.done: asyncio.Future[None] = loop.create_future()
         self.is_abandoned = False
-        self.cold_since_s: float | None = None  # by the monotonic clock: it waits for the disk
+        self.is_cold = False  # it waits for the disk; ended by the thread that waits there
+        self.cold_s = 0.0  # for so long, as far as was looked
         self.error: Exception | None = None  # of that wait
         self.wake: Callable[[], None] = lambda: None
 
@@ -102,6 +103,7 @@ class _Thread:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._bell, select.EPOLLIN)
         self._is_ending = self._has_ended = False
+        self._looked_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -177,23 +179,29 @@ class _Thread:
 
     def _set_aside(self, job: _Job) -> None:
         self._aside.add(job)
-        job.cold_since_s = time.monotonic()
+        job.is_cold, job.cold_s = True, 0.0
         stretch = job.stretch
         self._cold.bring(stretch.file, stretch.at, stretch.turn_stop, stretch.stop, partial(self._brought, job))
 
     def _brought(self, job: _Job, error: Exception | None) -> None:
         """In a thread that waited for the disk, or in this one."""
-        job.error, job.cold_since_s = error, None
+        job.error, job.is_cold = error, False
         self._incoming.append(job)
         self.wake()
         if self._has_ended:
             self._close_incoming()
 
     def _give_up_slow(self) -> None:
-        """Whoever can goes on without the disk. What waits for it keeps its descriptors until the disk is back."""
+        """Whoever can goes on without the disk. What waits for it keeps its descriptors until the disk is back.
+
+        A look counts for little, however long ago the last one was: a process that was held up has not waited.
+        """
+        now_s = time.monotonic()
+        passed_s = min(now_s - self._looked_s, 2 * _LOOKED_AT_S)
+        self._looked_s = now_s
         for job in self._aside:
-            since_s = job.cold_since_s
-            if since_s is not None and time.monotonic() - since_s > job.disk_s:
+            job.cold_s += passed_s
+            if job.is_cold and job.cold_s > job.disk_s:
                 job.tell(DiskSlow(f"the disk gave no byte for {job.disk_s:g} s"))
                 job.is_abandoned = True
 

@@ -4,12 +4,14 @@ import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 from typing import Self
 
 import pytest
@@ -178,6 +180,33 @@ async def test_a_disk_that_hangs_is_told_of_and_holds_no_descriptor_once_it_is_b
         async with asyncio.timeout(30):
             while descriptors() > before:  # noqa: ASYNC110 - the thread tells nobody
                 await asyncio.sleep(0.01)
+        await pump.close()
+
+
+async def test_a_process_that_was_held_up_does_not_take_it_for_a_slow_disk(
+    ends: Ends, file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jumped_s = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + jumped_s)
+    monkeypatch.setattr("proxy.transfer.pump.time", clock)
+    ours, client = ends.connect()
+    healed = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        pump = Pump(ColdPages(threads), 1)
+        threads.submit(healed.wait)
+        try:
+            forget(file)
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(pump.send(stretch(ours, file), idle_s=60, disk_s=5))
+                while not pump._threads[0]._aside:  # noqa: ASYNC110 - the thread tells nobody
+                    await asyncio.sleep(0.01)
+                jumped_s = 60.0
+                done, _ = await asyncio.wait({sending}, timeout=1)  # some looks
+                assert not done
+                healed.set()
+                assert await asyncio.to_thread(received, client, CONTENT.size_bytes) == CONTENT.read()
+        finally:
+            healed.set()
         await pump.close()
 
 
