@@ -134,6 +134,7 @@ class Fill:
             self._tools.disk,
             self._tools.hashing,
             is_urgent=lambda: self._flight.purpose == "demand",
+            fence=self._stop_if_gone_round,
             written=self._wrote,
             wrote_back=self._drop_behind,
         )

@@ -33,12 +33,17 @@ class Writer:
         hashing: ThreadPoolExecutor,
         *,
         is_urgent: Callable[[], bool],
+        fence: Callable[[], None],
         written: Callable[[int], None],
         wrote_back: Callable[[int], None],
     ) -> None:
-        """`written` is told how far the file goes, in the loop; `wrote_back` the same, in the thread that wrote."""
+        """`written` is told how far the file goes, in the loop; `wrote_back` the same, in the thread that wrote.
+
+        `fence` is asked there before each call, and raises if the file is no longer ours to write: this process may
+        have been stopped since the piece came.
+        """
         self._fd, self._check, self._disk, self._hashing = fd, check, disk, hashing
-        self._is_urgent, self._written, self._wrote_back = is_urgent, written, wrote_back
+        self._is_urgent, self._fence, self._written, self._wrote_back = is_urgent, fence, written, wrote_back
         self._at = at
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -123,6 +128,7 @@ class Writer:
             self._room.set()
 
     def _write(self, batch: Sequence[bytes], at: int, stop: int) -> None:
+        self._fence()
         if os.fstat(self._fd).st_size < at:
             # Whoever cut it left a hole where the next bytes go, and what readers have was never in the file.
             raise OSError(errno.EIO, "the file is shorter than what was written to it")

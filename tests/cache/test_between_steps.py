@@ -173,7 +173,15 @@ async def test_what_is_read_back_for_the_digest_takes_no_thread_from_reads_past_
         hanging = busy.submit(healed.wait)
         disk = DiskThreads(threads, DiskWatch(Instruments()))
         writer = Writer(
-            fd, MIB, check, disk, busy, is_urgent=lambda: True, written=lambda _: None, wrote_back=lambda _: None
+            fd,
+            MIB,
+            check,
+            disk,
+            busy,
+            is_urgent=lambda: True,
+            fence=lambda: None,
+            written=lambda _: None,
+            wrote_back=lambda _: None,
         )
         try:
             async with asyncio.timeout(30):
@@ -221,3 +229,25 @@ def test_a_commit_that_fails_holds_up_nobody(tmp_path: Path) -> None:
 
 def _refuse(*_: object) -> None:
     raise sqlite3.OperationalError("database is locked")
+
+
+async def test_a_filler_that_was_gone_round_writes_nothing_of_what_it_has_in_its_hands(
+    cache: ImageCache, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its promise is gone by then: what it wrote would lie there beyond the limit."""
+    write = Writer._write
+    sizes_bytes: list[int] = []
+
+    def gone_round_before(writer: Writer, *args: Any) -> None:
+        if sizes_bytes:
+            return write(writer, *args)
+        (path,) = folder.fills_of(BLOB.key)
+        folder.retire(path)
+        try:
+            return write(writer, *args)
+        finally:
+            sizes_bytes.append(os.fstat(writer._fd).st_size)
+
+    monkeypatch.setattr(Writer, "_write", gone_round_before)
+    await cache.store(BLOB, GatedSource(CONTENT))  # by another fill
+    assert sizes_bytes == [0]
