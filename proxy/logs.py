@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any, BinaryIO, TextIO, cast
 
 import orjson
 import structlog
@@ -31,13 +31,42 @@ def _with_fields(_logger: object, _level: str, event: structlog.typing.EventDict
     return {**_told.get(), **event}
 
 
+class _Lines:
+    """Where lines go. No request ends for the sake of its line: one that a full disk or a closed pipe does not take is
+    lost and counted, and the next one that can be written tells how many there were.
+    """
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream, self._is_broken, self.lost = stream, False, 0
+
+    def write(self, line: str | bytes) -> None:
+        try:
+            self._stream.write(line)
+        except (OSError, ValueError):  # ValueError: it was closed
+            self._is_broken = True
+
+    def flush(self) -> None:
+        """The end of a line, for both of structlog's loggers."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._is_broken = True
+        self.lost, self._is_broken = (self.lost + 1, False) if self._is_broken else (0, False)
+
+    def tell_lost(self, _logger: object, _level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """A processor."""
+        return {**event, "lines_lost": self.lost} if self.lost else event
+
+
 def configure_logging(config: LoggingConfig) -> None:
     """For the whole process. What libraries log by `logging` comes out in the same form, from warnings up.
 
     Tracebacks come without the values of local variables, among which are tokens and passwords.
     """
+    lines = _Lines(sys.stderr.buffer if config.format == "json" else sys.stderr)
     shared: list[structlog.typing.Processor] = [
         _with_fields,
+        lines.tell_lost,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -48,11 +77,11 @@ def configure_logging(config: LoggingConfig) -> None:
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(_dumped),
         ]
-        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        factory = structlog.BytesLoggerFactory(cast("BinaryIO", lines))
     else:
         plain = structlog.dev.plain_traceback
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
-        factory = structlog.PrintLoggerFactory(sys.stderr)
+        factory = structlog.PrintLoggerFactory(cast("TextIO", lines))
     level = logging.getLevelNamesMapping()[config.level.upper()]
     structlog.configure(
         processors=[*shared, *last],

@@ -105,3 +105,33 @@ def test_events_name_their_own_request_also_in_the_tasks_that_it_starts(form: st
         assert all("ann" in line and line.count("request_id") == 1 for line in (finished, worked))
     assert "server.stopped" in last
     assert "req" not in last
+
+
+_FULL = """
+import os, sys, structlog
+from proxy.config import LoggingConfig
+from proxy.logs import configure_logging
+
+log = os.dup(2)
+os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+configure_logging(LoggingConfig(format=sys.argv[1]))
+tell = structlog.get_logger().info
+for number in range(1000):  # more than a buffer holds
+    tell("nobody.reads", number=number)
+os.dup2(log, 2)
+tell("first.again")
+tell("second.again")
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_log_that_takes_no_line_stops_nobody_and_what_was_lost_is_told(form: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _FULL, form], capture_output=True, text=True, check=True, timeout=30
+    )
+    first, second = done.stderr.splitlines()[-2:]
+    assert "first.again" in first
+    assert "lines_lost" in first
+    assert "1000" in first
+    assert "second.again" in second
+    assert "lines_lost" not in second
