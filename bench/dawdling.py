@@ -13,8 +13,14 @@ _RECEIVE_BYTES = 64 * 1024  # of the kernel, for each: what is beyond it waits a
 
 
 class _Client:
-    def __init__(self, job: SlowDownloads) -> None:
+    def __init__(self, job: SlowDownloads, number: int) -> None:
         self._job = job
+        headers, self._answer = dict(job.headers), (200, job.size_bytes)
+        if job.apart_bytes:
+            start = number * job.apart_bytes
+            headers["Range"] = f"bytes={start}-{start + job.stop_bytes - 1}"
+            self._answer = (206, job.stop_bytes)
+        self._request = get(job.path, job.host, job.port, headers)
         self._head = b""
         self._is_waiting = True
         self._digest = digest_of("xxh3_128")
@@ -26,7 +32,7 @@ class _Client:
 
     def ask(self) -> None:
         self._asked_s = time.perf_counter()
-        self.socket.sendall(get(self._job.path, self._job.host, self._job.port, self._job.headers))
+        self.socket.sendall(self._request)
 
     @property
     def is_done(self) -> bool:
@@ -55,7 +61,7 @@ class _Client:
         if not end:
             return
         self.socket.recv(len(head) + len(end))
-        if parse_head(head) != (200, self._job.size_bytes):
+        if parse_head(head) != self._answer:
             raise BadAnswer(f"another answer: {head[:80]!r}")
         self._is_waiting = False
 
@@ -70,7 +76,7 @@ class _Client:
 
 def dawdle(job: SlowDownloads, ready: Callable[[], None]) -> Outcome:
     """Every client reads its share of the time that has passed, in turns. Who is given nothing for long has failed."""
-    clients = [_Client(job) for _ in range(job.clients)]
+    clients = [_Client(job, number) for number in range(job.clients)]
     ready()
     started_s = time.perf_counter()
     for client in clients:

@@ -57,6 +57,7 @@ class SlowDownloads:
     size_bytes: int
     stop_bytes: int
     rate_bytes_s: int
+    apart_bytes: int = 0  # unless 0 a client asks for just these bytes, and each so much further on than the one before
     headers: Mapping[str, str] = field(default_factory=dict)
     clients: int = 1
     cores: tuple[int, ...] = ()

@@ -144,6 +144,30 @@ def test_slow_clients_read_no_faster_than_they_are_told_and_leave_in_mid_body() 
     assert len(outcome.waits_s) == 3
 
 
+def test_slow_clients_read_parts_that_lie_apart() -> None:
+    with Origin() as origin:
+        content = origin.add("image", Noise(2 * MIB))
+        job = SlowDownloads(
+            host=origin.host,
+            port=origin.port,
+            path="/image",
+            size_bytes=content.size_bytes,
+            stop_bytes=100 * KIB,
+            rate_bytes_s=1000 * KIB,
+            apart_bytes=MIB,
+            clients=2,
+        )
+        with Clients([job]) as clients:
+            outcome = clients.run()
+
+    expected = []
+    for start in (0, MIB):
+        digest = digest_of("xxh3_128")
+        digest.update(memoryview(content.read(start, start + 100 * KIB)))
+        expected.append(digest.hexdigest())
+    assert outcome.digests == expected
+
+
 def test_who_waits_for_a_first_byte_when_the_time_is_over_is_counted_with_the_time_so_far() -> None:
     with Origin() as origin:
         content = origin.add("image", Noise(MIB))

@@ -137,9 +137,9 @@ def test_images_that_are_not_in_memory_are_downloaded_while_small_answers_are_ti
     runs = pages.run(session, pages.SMALL)
 
     written = lines(tmp_path, "pages")
-    assert [line["server"] for line in written] == [NGINX, GLINT]
+    assert [line["server"] for line in written] == [NGINX, GLINT] * 2
     assert all(line["beside_bytes"] > 0 and line["bodies"] > 0 for line in written)
-    assert 0 < written[1]["figures"]["lag_p99_s"] < 30
+    assert all(0 < line["figures"]["lag_p99_s"] < 30 for line in written if line["server"] == GLINT)
     assert all(0 <= line["figures"]["idle_lag_p99_s"] < 30 for line in written)
     assert "downloads GiB/s" in shown("pages", runs)
 
