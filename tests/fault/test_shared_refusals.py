@@ -16,7 +16,8 @@ WORKERS = 3
 CLIENTS = 24
 FIRST_SLOT_S = 0.1  # at the least, by the jitter; doubled with each further failure
 _ENOUGH_S = 60.0
-_CIRCUIT = [f"circuit-{number}" for number in range(3 * WORKERS + 4)]
+FAILURES_MAX = 6
+_CIRCUIT = [f"circuit-{number}" for number in range(2 * FAILURES_MAX)]
 _FOLLOWED = [f"followed-{kind}-{number}" for kind in ("500", "404", "hangs") for number in range(3)]
 NAMES = ["storm-503", "storm-204", *_CIRCUIT, *_FOLLOWED, "denied-401", "denied-403", "back", "well"]
 
@@ -29,7 +30,7 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="module")
 def glint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glint]:
-    backends = {"web": {"kind": "http", "connect_s": 1, "first_byte_s": 1, "guard": {"circuit_failures_max": 3}}}
+    backends = {"web": {"kind": "http", "connect_s": 1, "first_byte_s": 1, "guard": {"circuit_failures_max": FAILURES_MAX}}}
     settings = {"server.workers": WORKERS, "stores": {"backends": backends}}
     with Glint(tmp_path_factory.mktemp("glint"), settings) as served:
         deadline_s = time.monotonic() + _ENOUGH_S
@@ -91,19 +92,17 @@ def test_a_storm_of_retries_is_one_request_in_each_back_off_over_all_workers(
     assert are_a_back_off_apart(at_s), at_s
 
 
-def test_a_circuit_that_one_worker_opened_is_open_for_all(
+def test_a_circuit_opens_after_so_many_failures_in_all_workers_together_and_for_all(
     glint: Glint, origin: Origin, images: Mapping[str, str]
 ) -> None:
     wanted = [images[name] for name in _CIRCUIT]
     for name in _CIRCUIT:
         origin.always(name, Fault(status=500))
-    for image_id in wanted:
-        assert status_of(glint, image_id) == 503
-        if glint.metrics().value("glint_store_circuit", store="web") == 2:
-            break
-    else:
-        pytest.fail("no worker has opened it")
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        assert set(clients.map(lambda image_id: status_of(glint, image_id), wanted[:FAILURES_MAX])) == {503}
+    assert glint.metrics().value("glint_store_circuit", store="web") == 2
     before = len(asked_at_s(origin, *_CIRCUIT))
+    assert before == FAILURES_MAX
 
     with ThreadPoolExecutor(CLIENTS) as clients:
         statuses = set(clients.map(lambda number: status_of(glint, wanted[number % len(wanted)]), range(300)))

@@ -19,7 +19,7 @@ _KEY_BYTES, _RECORD_BYTES = 16, 64
 _SET_BYTES = _WAYS * _RECORD_BYTES
 _SIZE_BYTES = _SETS * _SET_BYTES
 NOTICES_MAX = _SETS * _WAYS
-_RECORD = struct.Struct("<16sddIB")
+_RECORD = struct.Struct("<16sddII")
 _CHECK = struct.Struct("<I")
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid (0, as it must be)
 

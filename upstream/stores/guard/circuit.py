@@ -4,12 +4,12 @@ closed ──failures in a row──▶ open ──its back-off is over──▶
                                ▲─────────────the probe fails, the back-off doubles─────────────┘
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
 from upstream.retry import SLOT_MAX_S, slot_s
+from upstream.stores.guard.row import Row
 
 
 class State(IntEnum):
@@ -38,15 +38,14 @@ class Refusal:
 class Circuit:
     """Opens when `failures_max` requests in a row failed within `window_s`, about two objects at least.
 
-    One object that always fails is no store that fails: its own back-off (refusals.py) looks after it.
+    `row` keeps them, and may be that of several circuits which stand for one: they open as one would. One object that always fails is no store that fails: its own back-off (refusals.py) looks after it.
     """
 
     def __init__(
-        self, *, failures_max: int | None, window_s: float, open_max_s: float, jitter: Callable[[], float]
+        self, row: Row, *, failures_max: int | None, window_s: float, open_max_s: float, jitter: Callable[[], float]
     ) -> None:
-        self._failures_max, self._window_s, self._open_max_s = failures_max, window_s, open_max_s
+        self._row, self._failures_max, self._window_s, self._open_max_s = row, failures_max, window_s, open_max_s
         self._jitter = jitter
-        self._failures: deque[tuple[float, str]] = deque(maxlen=failures_max)
         self._period = 0
         self._openings = 0  # since it was closed
         self._until_s = 0.0
@@ -112,7 +111,7 @@ class Circuit:
         """The store answered: with data, or with a refusal that is about the object or the caller."""
         if admission.period != self._period:
             return
-        self._failures.clear()
+        self._row.clear()
         if admission.is_probe:
             self._begin_period(openings=0)
 
@@ -121,9 +120,10 @@ class Circuit:
         if admission.period != self._period or self._failures_max is None:
             return
         if not admission.is_probe:
-            self._failures.append((now_s, place))
+            self._row.add(now_s, place)
             if not self._is_enough(now_s):
                 return
+            self._row.clear()
         self._begin_period(openings=self._openings + 1)
         asked_s = min(retry_after_s or 0.0, SLOT_MAX_S)
         self._until_s = now_s + max(slot_s(self._openings, self._jitter(), max_s=self._open_max_s), asked_s)
@@ -134,11 +134,10 @@ class Circuit:
             self._is_probing = False
 
     def _is_enough(self, now_s: float) -> bool:
-        recent = [place for at_s, place in self._failures if now_s - at_s <= self._window_s]
+        recent = self._row.since(now_s - self._window_s)
         return len(recent) == self._failures_max and (self._failures_max == 1 or len(set(recent)) > 1)
 
     def _begin_period(self, *, openings: int) -> None:
         self._period += 1
         self._openings = openings
         self._is_probing = self._was_insisted = False
-        self._failures.clear()

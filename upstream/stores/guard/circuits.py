@@ -11,6 +11,7 @@ from upstream.retry import slot_s
 from upstream.stores.guard.circuit import Admission, Circuit, Refusal, State
 from upstream.stores.guard.config import GuardConfig
 from upstream.stores.guard.numbers import Numbers
+from upstream.stores.guard.row import Row
 from upstream.stores.notices import Notice, Notices, key_of
 
 log = structlog.get_logger()
@@ -31,6 +32,7 @@ class Circuits:
         circuit = self._circuits.get(peer)
         if circuit is None:
             circuit = self._circuits[peer] = Circuit(
+                Row(self.notices, self._config.circuit_failures_max or 0, self._id, peer),
                 failures_max=self._config.circuit_failures_max,
                 window_s=self._config.circuit_window_s,
                 open_max_s=self._config.circuit_open_max_s,
@@ -62,7 +64,8 @@ class Circuits:
 class Line:
     """One request and its circuit, which hears what became of it once.
 
-    What the circuit knows is told to the other workers, and learned from them; that it probes is claimed among them.
+    What the circuit knows is told to the other workers, and learned from them; that it probes is claimed among them, and
+    the failures that open it are counted in one row.
     """
 
     def __init__(self, circuits: Circuits, circuit: Circuit, peer: str, place: str) -> None:

@@ -1,16 +1,25 @@
 """When a store is asked, and when not: the circuit's states."""
 
+from itertools import count
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from upstream.stores.guard.circuit import Admission, Circuit, Refusal, State
+from upstream.stores.guard.row import Row
+from upstream.stores.notices import Notices
 
 WINDOW_S, OPEN_MAX_S = 30.0, 10.0
 
 
-def circuit(failures_max: int | None = 3) -> Circuit:
-    return Circuit(failures_max=failures_max, window_s=WINDOW_S, open_max_s=OPEN_MAX_S, jitter=lambda: 0.0)
+_NOTICES, _NUMBERS = Notices(), count()
+
+
+def circuit(failures_max: int | None = 3, name: str | None = None, notices: Notices = _NOTICES) -> Circuit:
+    """Of one name are those that stand for one, in several workers."""
+    row = Row(notices, failures_max or 0, name or next(_NUMBERS))
+    return Circuit(row, failures_max=failures_max, window_s=WINDOW_S, open_max_s=OPEN_MAX_S, jitter=lambda: 0.0)
 
 
 def admitted(circuit: Circuit, now_s: float, *, insist: bool = False) -> Admission:
@@ -78,6 +87,22 @@ def test_one_object_that_always_fails_is_no_store_that_fails() -> None:
     fail(one, 0.0, "b")
 
     assert state(one) is State.OPEN
+
+
+def test_failures_in_several_workers_are_one_row_which_a_success_in_any_breaks() -> None:
+    workers = [circuit(4, "one") for _ in range(3)]
+    fail(workers[0], 0.0, "a", "b")
+    fail(workers[1], 1.0, "a")
+    workers[2].succeeded(admitted(workers[2], 2.0))
+    for number, one in enumerate(workers):
+        fail(one, 3.0, f"place {number}")
+    assert [state(one) for one in workers] == [State.CLOSED] * 3
+
+    fail(workers[0], 4.0, "a")
+
+    assert [state(one) for one in workers] == [State.OPEN, State.CLOSED, State.CLOSED]
+    fail(workers[1], 5.0, "a", "b", "c")
+    assert state(workers[1]) is State.CLOSED
 
 
 def test_without_a_limit_it_never_opens() -> None:
@@ -172,7 +197,8 @@ class Asking(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.circuit, self.now_s = circuit(), 0.0
+        self.notices = Notices()
+        self.circuit, self.now_s = circuit(notices=self.notices), 0.0
         self.running: list[Admission] = []
         self.opened_s, self.until_s = 0.0, 0.0
         self.early = 0
@@ -211,6 +237,9 @@ class Asking(RuleBasedStateMachine):
             assert refusal is not None
             assert 0.1 <= refusal.retry_after_s <= OPEN_MAX_S
             self.until_s, self.early = self.now_s + refusal.retry_after_s, 0
+
+    def teardown(self) -> None:
+        self.notices.close()
 
     @invariant()
     def one_probe_at_a_time(self) -> None:
