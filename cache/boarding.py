@@ -105,7 +105,7 @@ class Boarding:
             if self._is_too_far(flight, span):
                 return Outcome.BYPASS
             async with asyncio.timeout(self._config.fill_idle_s):
-                await flight.started.wait()
+                await flight.progress.started()
             is_whole = flight.progress.is_finished
             await flight.progress.opened()
         except (CacheUnusable, TimeoutError) as error:
@@ -121,7 +121,7 @@ class Boarding:
 
     def _is_too_far(self, flight: Flight, span: Span) -> bool:
         """Whether a range is better read from the store than waited for, while a fill runs."""
-        if span.length == flight.size_bytes or flight.progress.has_ended or not flight.started.is_set():
+        if span.length == flight.size_bytes or flight.progress.has_ended or not flight.progress.is_started:
             return False
         answer = decide_while_filling(
             span,

@@ -1,5 +1,7 @@
 """For which images a client waits, in any worker of a folder: who fills one for another reason then makes haste.
 
+By the same means it is told whose fills the disk holds up: that key is made by `held`.
+
 As in cache/presence.py a worker tells it by the lock of one byte of a file, whose number is drawn from the key. The
 lock is a shared one, since several may wait, and the kernel lets go of it when its worker dies. Two keys that come to
 the same number cost nothing but haste.
@@ -41,6 +43,11 @@ class Demand:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def held(key: str) -> str:
+    """What is told of an image, in the place of its key, while the disk holds up its fill."""
+    return f"held {key}"
 
 
 def _lock(kind: int, key: str) -> bytes:

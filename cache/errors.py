@@ -27,6 +27,13 @@ class DiskFailed(CacheUnusable):
         self.operation = operation
 
 
+class HeldUp(CacheUnusable):
+    """The disk keeps a fill waiting. It may be well; who has no byte yet goes to the store all the same."""
+
+    def __init__(self) -> None:
+        super().__init__("the cache's disk is slow to take what is being fetched")
+
+
 class NotWorthAFill(CacheUnusable):
     """Only a part was asked for, and not often enough to copy the whole; or a copy was not wanted."""
 

@@ -14,6 +14,7 @@ from cache.disk import Folder
 from cache.errors import GoneRound
 from cache.files import Mark, begin_write_back, end_write_back, look, set_mark, write_all
 from cache.flight import Flight
+from cache.holding import DiskWait
 from cache.resume import resuming
 from cache.threads import DiskThreads, ended, in_thread
 from cache.traffic import Traffic
@@ -48,11 +49,12 @@ class Fill:
     Watchers in this process have the flight's progress, those of others the file's length and mark.
     """
 
-    def __init__(self, flight: Flight, claim: Claim, tools: FillTools) -> None:
+    def __init__(self, flight: Flight, claim: Claim, tools: FillTools, wait: DiskWait) -> None:
+        """`wait` hears of each wait for the disk that the next bytes depend on."""
         self.blob, self.size_bytes = flight.blob, flight.size_bytes
         self.path, self.fd = claim.path, claim.fd
         self.at = claim.size_bytes
-        self._flight, self._progress, self._tools = flight, flight.progress, tools
+        self._flight, self._progress, self._tools, self._wait = flight, flight.progress, tools, wait
         self._check = Check(self.blob.key, self.blob.digest if tools.verify_digest else None)
         self._is_large = self.size_bytes >= tools.drop_behind_min_bytes
         self._sums = b""
@@ -62,7 +64,8 @@ class Fill:
     async def adopt(self, other: int, stop: int) -> None:
         """Copy what another file of this blob holds up to `stop`. Raises DiskFailed."""
         while self.at < stop:
-            self.at += await self._tools.disk("write", self._adopt, other, min(_COPY_BYTES, stop - self.at))
+            with self._wait():
+                self.at += await self._tools.disk("write", self._adopt, other, min(_COPY_BYTES, stop - self.at))
 
     async def copy(self) -> None:
         """Bring all bytes to the disk and release them to the readers.
@@ -112,7 +115,8 @@ class Fill:
         self._advance(self.at)
 
     async def _mark(self, mark: Mark) -> None:
-        await self._tools.disk("write", set_mark, self.fd, mark)
+        with self._wait():
+            await self._tools.disk("write", set_mark, self.fd, mark)
 
     def _publish(self) -> None:
         self._tools.folder.publish(self.blob.key, self.size_bytes, self.path, self.fd, self._sums)
@@ -133,6 +137,7 @@ class Fill:
             self._check,
             self._tools.disk,
             self._tools.hashing,
+            self._wait,
             is_urgent=lambda: self._flight.purpose == "demand",
             fence=self._stop_if_gone_round,
             written=self._wrote,

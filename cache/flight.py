@@ -23,8 +23,8 @@ class Part(Enum):
 class Flight:
     """Readers watch `progress` and read by `fd`, whose number stays while the file behind it may be changed.
 
-    `located` is set when it is known what there is, `started` when the source may be asked or need not be, `ended`
-    when this worker does nothing more for the blob; `is_stored` then tells whether there is an entry on disk.
+    `located` is set when it is known what there is, `ended` when this worker does nothing more for the blob;
+    `is_stored` then tells whether there is an entry on disk.
     """
 
     def __init__(self, blob: Blob, source: Source, *, may_fill: bool) -> None:
@@ -39,7 +39,7 @@ class Flight:
         self.outcome = Outcome.MISS  # of the request that began it; known when it is located
         self.fd: int | None = None
         self.readers = 0
-        self.located, self.started, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.located, self.ended = asyncio.Event(), asyncio.Event()
         self.is_stored = False
         self.is_wanted_on_disk = False  # somebody waits for the entry, not only for the bytes
         self.failure: Exception | None = None  # also of what came after the last byte had been released
@@ -72,8 +72,6 @@ class Flight:
             by_role = {Role.READER: Outcome.HIT, Role.FOLLOWER: Outcome.JOIN, Role.FILLER: Outcome.MISS}
             self.outcome = by_role[claim.role]
             self.located.set()
-        if claim.role is Role.READER:
-            self.started.set()
 
     def switch(self, fd: int) -> None:
         """Go on with another file of the same blob, which holds at least as much. The caller closes `fd` later."""
@@ -107,7 +105,6 @@ class Flight:
     def end(self) -> None:
         """Nothing more will be done. The descriptor goes with the last reader."""
         self.located.set()
-        self.started.set()
         self.ended.set()
         self._close_if_unused()
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ from cache.files import Mark, look, set_mark, stop_filling
 from cache.fill import Fill, FillTools
 from cache.flight import Flight, Part
 from cache.follow import Ending, follow
+from cache.holding import DiskWait, Holding
 from cache.ledger import Ledger
 from cache.threads import DiskThreads
 from cache.types import Blob, CacheConfig, Purpose, Source
@@ -47,6 +49,7 @@ class Flights:
         self._known: dict[str, Flight] = {}
         self._tasks: dict[Flight, asyncio.Task[None]] = {}
         self._filling: dict[Flight, Path] = {}
+        self._holding = Holding(config.fills_max)
         self._slots = asyncio.Semaphore(config.fills_max)
         self._group = asyncio.TaskGroup()
         self._demand: Demand
@@ -59,6 +62,7 @@ class Flights:
             self._demand.close()
             raise
         self._tools.traffic.open(self._demand)
+        self._holding.open(self._demand)
         return self
 
     async def __aexit__(
@@ -244,19 +248,24 @@ class Flights:
 
     async def _fill(self, flight: Flight, claim: Claim) -> None:
         self._filling[flight] = claim.path
+        wait = self._holding.wait_of(flight)
         try:
             if self._slots.locked() and look(claim.fd).mark is Mark.STARTING:
                 # So that who waits in another process knows as well, and may go past the cache.
-                await self._tools.disk("write", set_mark, claim.fd, Mark.QUEUED)
-            async with self._slots:
+                with wait():
+                    await self._tools.disk("write", set_mark, claim.fd, Mark.QUEUED)
+            async with AsyncExitStack() as turn:
+                with self._holding.queue(flight):
+                    await turn.enter_async_context(self._slots)
                 if look(claim.fd).mark is Mark.QUEUED:
-                    await self._tools.disk("write", set_mark, claim.fd, Mark.STARTING)
-                flight.started.set()
-                await self._fly(flight, Fill(flight, claim, self._tools))
+                    with wait():
+                        await self._tools.disk("write", set_mark, claim.fd, Mark.STARTING)
+                flight.progress.start()
+                await self._fly(flight, Fill(flight, claim, self._tools, wait), wait)
         finally:
             del self._filling[flight]
 
-    async def _fly(self, flight: Flight, fill: Fill) -> None:
+    async def _fly(self, flight: Flight, fill: Fill, wait: DiskWait) -> None:
         """Promise, copy, publish, enter in the ledger. Whatever happens, no file and no promise is left over.
 
         Only when this process stops, the file stays: another one goes on with it, now or at the next start.
@@ -265,7 +274,7 @@ class Flights:
         result = "abandoned"
         self._instruments.fills_in_flight.inc()
         try:
-            await self._ledger.reserve(name, flight.blob)
+            await self._ledger.reserve(name, flight.blob, wait)
             if flight.fd is not None and flight.fd != fill.fd:
                 await fill.adopt(flight.fd, flight.progress.written_bytes)
                 flight.switch(fill.fd)

@@ -5,7 +5,7 @@ import contextlib
 from enum import Enum, auto
 
 from cache.claims import Claim
-from cache.demand import Demand
+from cache.demand import Demand, held
 from cache.files import Mark, become_filler, look
 from cache.flight import Flight
 
@@ -35,6 +35,7 @@ async def follow(flight: Flight, claim: Claim, demand: Demand, *, stall_s: float
         return await _followed(flight, claim, demand, stall_s)
     finally:
         demand.take_back(flight.blob.key)
+        flight.progress.hold(is_held=False)
 
 
 async def _followed(flight: Flight, claim: Claim, demand: Demand, stall_s: float) -> Ending:
@@ -49,7 +50,7 @@ async def _followed(flight: Flight, claim: Claim, demand: Demand, stall_s: float
         if state.mark is Mark.LEFT:
             return Ending.LEFT
         if state.mark is not Mark.QUEUED:
-            flight.started.set()
+            flight.progress.start()
         if state.mark not in _SILENT and state.size_bytes >= flight.progress.written_bytes:
             _go_on(flight, claim, state.size_bytes, is_whole=state.mark is Mark.WHOLE)
             flight.rate.sample(now_s, flight.progress.watermark)
@@ -57,6 +58,7 @@ async def _followed(flight: Flight, claim: Claim, demand: Demand, stall_s: float
             seen, changed_s = (state.size_bytes, state.mtime_ns), now_s
         if now_s - tried_s >= _LOCK_TRIED_S:
             tried_s = now_s
+            flight.progress.hold(is_held=demand.is_told_elsewhere(held(flight.blob.key)))
             if become_filler(claim.fd):
                 return Ending.FREED
             if now_s - changed_s > stall_s:

@@ -14,6 +14,7 @@ import structlog
 from cache.books import Books
 from cache.disk import Folder
 from cache.errors import DiskFailed
+from cache.holding import DiskWait
 from cache.room import Room
 from cache.rows import Entry, Usage
 from cache.threads import DiskThreads, ended, in_thread, start_in_thread
@@ -79,10 +80,16 @@ class Ledger:
         await in_thread(self._thread, self._books.index.close)
         self._thread.shutdown(wait=False)
 
-    async def reserve(self, name: str, blob: Blob) -> None:
-        """Promise room to the fill whose file is `name`, and make it. Raises CacheFull, DiskFailed."""
-        await self.flush()
-        await self._disk("evict", self._room.reserve, name, blob)
+    async def reserve(self, name: str, blob: Blob, wait: DiskWait) -> None:
+        """Promise room to the fill whose file is `name`, and make it. Raises CacheFull, DiskFailed.
+
+        `wait` hears of it: not of the wait for the index at the start, nor of what removing takes while it goes on.
+        """
+        if not self._settling.done():
+            await asyncio.wait({self._settling})
+        with wait(self._room.signs_of_life()):
+            await self.flush()
+            await self._disk("evict", self._room.reserve, name, blob)
 
     async def release(self, name: str) -> None:
         """Give back a promise. If the disk refuses, `sweep` does it later."""

@@ -8,6 +8,8 @@ starting ──opened──▶ flowing ──finished──▶ (whole)
 import asyncio
 from enum import Enum, auto
 
+from cache.errors import HeldUp
+
 HELD_BACK_BYTES = 64 * 1024
 _WOKEN_AT_ONCE = 64
 
@@ -32,6 +34,8 @@ class Progress:
         self.watermark = 0
         self.state = State.STARTING
         self.error: Exception | None = None
+        self.is_started = False
+        self._is_held = False
         self._waiters: set[asyncio.Future[None]] = set()
         self._awaited = asyncio.Event()
 
@@ -52,6 +56,18 @@ class Progress:
         """Return when somebody begins to wait for the next change."""
         self._awaited.clear()
         await self._awaited.wait()
+
+    def start(self) -> None:
+        """The source may be asked from here on, by whoever fills."""
+        if not self.is_started:
+            self.is_started = True
+            self._wake()
+
+    def hold(self, *, is_held: bool) -> None:
+        """Whether the disk keeps back what is to come, for so long that who has no byte yet shall not wait for it."""
+        if is_held is not self._is_held:
+            self._is_held = is_held
+            self._wake()
 
     def open(self) -> None:
         """The source agreed: readers may send their headers. Does nothing later on: a fill may change hands."""
@@ -82,19 +98,29 @@ class Progress:
             self.state, self.error = State.FAILED, error
             self._wake()
 
+    async def started(self) -> None:
+        """Wait until the source may be asked. Raises HeldUp."""
+        while not (self.is_started or self.has_ended):
+            self._raise_if_held()
+            await self._change()
+
     async def opened(self) -> None:
-        """Wait for the source's answer. Raises what made the fill fail before it."""
+        """Wait for the source's answer. Raises what made the fill fail before it, and HeldUp."""
         while self.state is State.STARTING:
+            self._raise_if_held()
             await self._change()
         if self.state is State.FAILED and self.watermark == 0:
             self._raise()
 
-    async def beyond(self, offset: int) -> int:
+    async def beyond(self, offset: int, *, has_begun: bool = True) -> int:
         """Wait until there is a byte at `offset`, and return the watermark. Raises what made the fill fail.
 
-        Bytes below the watermark are good even when the fill has failed above it.
+        Bytes below the watermark are good even when the fill has failed above it. Unless he who waits `has_begun`, it
+        raises HeldUp as well.
         """
         while self.watermark <= offset and not self.has_ended:
+            if not has_begun:
+                self._raise_if_held()
             await self._change()
         if self.watermark <= offset:
             self._raise()
@@ -111,6 +137,10 @@ class Progress:
         assert self.error is not None
         # Many readers raise this one instance: without the reset its traceback would grow with each of them.
         raise self.error.with_traceback(None)
+
+    def _raise_if_held(self) -> None:
+        if self._is_held:
+            raise HeldUp
 
     async def _change(self) -> None:
         waiter = asyncio.get_running_loop().create_future()

@@ -44,12 +44,15 @@ class Reader:
         assert fd is not None
         return fd
 
-    async def beyond(self, offset: int) -> int:
-        """Wait until there is a byte at `offset`; return where the readable part ends. Raises what failed the fill."""
+    async def beyond(self, offset: int, *, has_begun: bool = True) -> int:
+        """Wait until there is a byte at `offset`; return where the readable part ends. Raises what failed the fill.
+
+        Unless the client `has_begun` to receive, it raises HeldUp when the fill has to wait for its disk.
+        """
         assert self.blob.size_bytes is not None
         if self.flight is None:
             return self.blob.size_bytes
-        stop = await self.flight.progress.beyond(offset)
+        stop = await self.flight.progress.beyond(offset, has_begun=has_begun)
         if stop < self.blob.size_bytes:
             return stop
         # The end waits for a last look: an entry may have been found damaged while it was sent.

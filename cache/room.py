@@ -16,6 +16,8 @@ from metrics import Instruments
 
 log = structlog.get_logger(__name__)
 
+_REMOVED_BYTES_S = 10 * 1024**3  # a file system that takes longer to give up a file is slow
+
 
 class Room:
     """Promises room and removes entries for it, by the books. `counted` hears of each: its key, bytes and reason."""
@@ -25,6 +27,21 @@ class Room:
     ) -> None:
         self._books, self._folder, self._config, self._instruments = books, books.folder, config, instruments
         self._count = counted
+        self._removed, self._removing_until_s = 0, 0.0
+
+    def signs_of_life(self) -> Callable[[], bool]:
+        """Whether something was removed since it was last asked, or is large enough to be still being removed.
+
+        The one thing that does not block.
+        """
+        seen = self._removed
+
+        def is_alive() -> bool:
+            nonlocal seen
+            before, seen = seen, self._removed
+            return seen != before or time.monotonic() < self._removing_until_s
+
+        return is_alive
 
     def obey_limit(self) -> None:
         """The limit may be lower than what an earlier run has left."""
@@ -106,6 +123,7 @@ class Room:
 
     def _remove(self, victim: Candidate, taken: dict[str, int]) -> None:
         fd = taken.pop(victim.key)
+        self._removing_until_s = time.monotonic() + victim.charge_bytes / _REMOVED_BYTES_S
         if fd >= 0:  # else there was no file; one that is there by now is not ours to remove
             try:
                 self._folder.remove_entry(victim.key)
@@ -114,6 +132,7 @@ class Room:
         self._books.index.forget(victim.key, self._folder.has_entry)
         self._instruments.eviction_age_seconds.set(max(0.0, time.time() - victim.used_at_s))
         self._count(victim.key, victim.charge_bytes, "space")
+        self._removed, self._removing_until_s = self._removed + 1, 0.0
 
     def _candidates(self) -> Iterator[Candidate]:
         return self._books.index.candidates(time.time() - self._config.min_age_s)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from cache.check import Check
 from cache.errors import DiskFailed
 from cache.files import write_all
+from cache.holding import DiskWait
 from cache.threads import DiskThreads, start_in_thread
 from cache.types import MIB
 
@@ -31,6 +32,7 @@ class Writer:
         check: Check,
         disk: DiskThreads,
         hashing: ThreadPoolExecutor,
+        wait: DiskWait,
         *,
         is_urgent: Callable[[], bool],
         fence: Callable[[], None],
@@ -42,7 +44,7 @@ class Writer:
         `fence` is asked there before each call, and raises if the file is no longer ours to write: this process may
         have been stopped since the piece came.
         """
-        self._fd, self._check, self._disk, self._hashing = fd, check, disk, hashing
+        self._fd, self._check, self._disk, self._hashing, self._wait = fd, check, disk, hashing, wait
         self._is_urgent, self._fence, self._written, self._wrote_back = is_urgent, fence, written, wrote_back
         self._at = at
         self._waiting: list[bytes] = []
@@ -97,10 +99,10 @@ class Writer:
         self._room.set()
         self._idle.clear()
         stop = self._at + sum(map(len, batch))
-        self._calls = {
-            self._disk.start("write", self._write, batch, self._at, stop),
-            self._checking(batch),
-        }
+        writing = self._disk.start("write", self._write, batch, self._at, stop)
+        self._wait.begin()
+        writing.add_done_callback(lambda _: self._wait.end())
+        self._calls = {writing, self._checking(batch)}
         for call in tuple(self._calls):
             call.add_done_callback(lambda call: self._ended(call, stop))
 

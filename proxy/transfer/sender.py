@@ -249,7 +249,7 @@ class _Body:
         while True:
             try:
                 async with asyncio.timeout(CLIENT_CHECKED_S):
-                    return await self.reader.beyond(self.at)
+                    return await self.reader.beyond(self.at, has_begun=self.sent_bytes > 0)
             except TimeoutError:
                 if self.transport.is_closing():
                     raise ClientGone("the client left while it waited") from None

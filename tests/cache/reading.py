@@ -28,7 +28,7 @@ async def read_all(reader: Reader, start: int = 0, stop: int | None = None) -> b
     parts = []
     at = start
     while at < stop:
-        upto = min(await reader.beyond(at), stop)
+        upto = min(await reader.beyond(at, has_begun=at > start), stop)
         parts.append(await asyncio.to_thread(os.pread, reader.fd, upto - at, at))
         at = upto
     return b"".join(parts)

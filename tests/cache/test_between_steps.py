@@ -17,6 +17,7 @@ from cache.claims import Role
 from cache.disk import Folder, Found
 from cache.errors import GoneRound
 from cache.flight import Flight
+from cache.holding import DiskWait
 from cache.index import Index
 from cache.ledger import Ledger
 from cache.threads import DiskThreads
@@ -178,6 +179,7 @@ async def test_what_is_read_back_for_the_digest_takes_no_thread_from_reads_past_
             check,
             disk,
             busy,
+            DiskWait(lambda: None, lambda: None),
             is_urgent=lambda: True,
             fence=lambda: None,
             written=lambda _: None,

@@ -30,7 +30,9 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="module")
 def glint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glint]:
-    backends = {"web": {"kind": "http", "connect_s": 1, "first_byte_s": 1, "guard": {"circuit_failures_max": FAILURES_MAX}}}
+    backends = {
+        "web": {"kind": "http", "connect_s": 1, "first_byte_s": 1, "guard": {"circuit_failures_max": FAILURES_MAX}}
+    }
     settings = {"server.workers": WORKERS, "stores": {"backends": backends}}
     with Glint(tmp_path_factory.mktemp("glint"), settings) as served:
         deadline_s = time.monotonic() + _ENOUGH_S

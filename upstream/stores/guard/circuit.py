@@ -38,7 +38,8 @@ class Refusal:
 class Circuit:
     """Opens when `failures_max` requests in a row failed within `window_s`, about two objects at least.
 
-    `row` keeps them, and may be that of several circuits which stand for one: they open as one would. One object that always fails is no store that fails: its own back-off (refusals.py) looks after it.
+    `row` keeps them, and may be that of several circuits which stand for one: they open as one would. One object that
+    always fails is no store that fails: its own back-off (refusals.py) looks after it.
     """
 
     def __init__(

@@ -64,8 +64,8 @@ class Circuits:
 class Line:
     """One request and its circuit, which hears what became of it once.
 
-    What the circuit knows is told to the other workers, and learned from them; that it probes is claimed among them, and
-    the failures that open it are counted in one row.
+    What the circuit knows is told to the other workers, and learned from them; that it probes is claimed among them,
+    and the failures that open it are counted in one row.
     """
 
     def __init__(self, circuits: Circuits, circuit: Circuit, peer: str, place: str) -> None:
