@@ -16,7 +16,7 @@ from proxy.api.patch import MEDIA_TYPES
 from proxy.api.routes import ROUTES, Route
 from tests.api.client import Client
 from tests.api.raw import send
-from tests.api.test_generated_bodies import JSON_VALUES, fitting, objects, operations, spoiled
+from tests.api.test_generated_bodies import JSON_VALUES, fitting, made_once, objects, operations, spoiled
 from tests.api.test_generated_metadef_bodies import fitting as fitting_metadef
 
 Document = Mapping[str, Any]
@@ -51,11 +51,13 @@ def _metadef(document: Document) -> st.SearchStrategy[Any]:
     return fitting_metadef(document, document.get("definitions", {}))
 
 
+@made_once
 def _member(_: Document) -> st.SearchStrategy[Any]:
     values = _TEXT | st.sampled_from(["accepted", "rejected", "pending"]) | JSON_VALUES
     return st.dictionaries(st.sampled_from(["member", "status", "x"]), values, max_size=3)
 
 
+@made_once
 def _import(_: Document) -> st.SearchStrategy[Any]:
     names = st.sampled_from(["glance-direct", "web-download", "copy-image", "glance-download", "none"])
     method = st.fixed_dictionaries(
@@ -78,6 +80,7 @@ def _import(_: Document) -> st.SearchStrategy[Any]:
     )
 
 
+@made_once
 def _task(document: Document) -> st.SearchStrategy[Any]:
     kinds = st.sampled_from(["import", "api_image_import", "location_import", "none"])
     given_input = st.fixed_dictionaries(

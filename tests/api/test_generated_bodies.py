@@ -1,7 +1,8 @@
 """Bodies made of the served schemas, whole and spoiled: each is taken or refused, none is an error of Glint's."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,21 @@ JSON_VALUES = st.recursive(
 )
 
 
+def made_once(make: Callable[..., st.SearchStrategy[Any]]) -> Callable[..., st.SearchStrategy[Any]]:
+    """The same of the same documents: hypothesis examines each new strategy, which takes longer than a request."""
+    made: dict[str, st.SearchStrategy[Any]] = {}
+
+    @wraps(make)
+    def of(*documents: Any) -> st.SearchStrategy[Any]:
+        text = json.dumps(documents)
+        if text not in made:
+            made[text] = make(*documents)
+        return made[text]
+
+    return of
+
+
+@made_once
 def fitting(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     """Values that a schema of this API allows, as far as its simpler rules go."""
     if "enum" in schema:
@@ -37,6 +53,7 @@ def fitting(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     }[kinds]
 
 
+@made_once
 def objects(properties: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Some of the properties, most of them fitting, and some that the schema does not name."""
     optional = {name: fitting(schema) | JSON_VALUES for name, schema in properties.items()}
@@ -47,10 +64,12 @@ def objects(properties: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+@made_once
 def operations(properties: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     """Operations of both media types on attributes, on places of locations, and on whatever else."""
     names = st.sampled_from([*properties, "locations/-", "locations/0", "tags/0"]) | st.text(max_size=4)
 
+    @cache
     def on(name: str) -> st.SearchStrategy[Any]:
         value = fitting(properties.get(name.partition("/")[0], {})) | JSON_VALUES
         verbs, path = st.sampled_from(["add", "replace", "remove"]), st.just(f"/{name}")

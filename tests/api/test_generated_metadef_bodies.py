@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.api.client import Client
-from tests.api.test_generated_bodies import JSON_VALUES, spoiled
+from tests.api.test_generated_bodies import JSON_VALUES, made_once, spoiled
 
 NAMESPACES = "/v2/metadefs/namespaces"
 NAMESPACE = f"{NAMESPACES}/ns"
@@ -17,6 +17,7 @@ NUMBERS = st.integers(-1, 2**70) | st.floats() | st.sampled_from([0, 1, 80, 81])
 TEXTS = st.text(max_size=6) | st.sampled_from(["n" * 80, "n" * 81, "a,b", "a/b", "\U0001f600", "ns", ""])
 
 
+@made_once
 def fitting(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     """Values that a schema allows, as far as its simpler rules go, and here and there others."""
     if "$ref" in schema:
