@@ -4,9 +4,6 @@ import re
 from collections.abc import Sequence
 from io import StringIO
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-
 from bench.places import FLOOR, GLANCE, NGINX, NGINX_CACHE, STORE, VARNISH
 from bench.results import Row
 
@@ -31,6 +28,9 @@ def bars(rows: Sequence[Row], heading: str, *, prefix: str) -> str:
     shown = [row for row in rows if heading in row.values]
     if not shown:
         return ""
+    from matplotlib import rc_context  # noqa: PLC0415 - half a second, which who draws nothing does without
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     groups = list(dict.fromkeys((row.case, row.clients) for row in shown))
     servers = list(dict.fromkeys(row.server for row in shown))
     ours = [server for server in servers if server not in _COLOURS]
