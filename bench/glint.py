@@ -37,7 +37,7 @@ def glint_process(
         keystone = {"auth_url": identity.keystone.url, "username": "glance", "password": PASSWORD}
         settings["auth"] = {"kind": "keystone", "keystone": keystone}
         settings["token_cache"] = {"memcached_servers": [identity.memcached.address], "secret_key": "bench"}
-    return Glint(directory, settings, stop_s=5)
+    return Glint(directory, settings, stop_s=5, forks_workers=False)
 
 
 class Images:

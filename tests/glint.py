@@ -67,7 +67,8 @@ class Glint(Server):
 
     `settings` are keys of config.yaml, dotted or nested: {"cache.size_max": "64 MiB"}, {"cache": {"fills_max": 1}}.
     They may be changed between a stop and the next start, which keeps ports, cache and registry. `stop` is a SIGTERM,
-    and a SIGKILL when `stop_s` are over; `kill` is a SIGKILL.
+    and a SIGKILL when `stop_s` are over; `kill` is a SIGKILL. Its workers are forks of it; they are programs, as an
+    operator's, if it is one itself (see `_is_preloaded`) or `forks_workers` is false.
     """
 
     def __init__(
@@ -78,10 +79,12 @@ class Glint(Server):
         environment: Mapping[str, str] | None = None,
         name: str = "glint",
         stop_s: float = 10.0,
+        forks_workers: bool = True,
     ) -> None:
         super().__init__(name, directory, stop_s=stop_s)
         self.settings = dict(settings or {})
         self.environment = dict(environment or {})
+        self._forks_workers = forks_workers
         self.config_path = directory / "config.yaml"
         self.port, self.metrics_port = free_port(), free_port()
         self.url = f"http://{_HOST}:{self.port}"
@@ -231,7 +234,15 @@ class Glint(Server):
     def _guarded(self, environment: Mapping[str, str], log: IO[bytes]) -> Guard:
         if not self._is_preloaded:
             return super()._guarded(environment, log)
-        return driver().start(self._arguments, environment, self.directory, out=log, err=log, grace_s=self._stop_s)
+        return driver().start(
+            self._arguments,
+            environment,
+            self.directory,
+            out=log,
+            err=log,
+            grace_s=self._stop_s,
+            forks_workers=self._forks_workers,
+        )
 
     def _answers(self) -> bool:
         return _exchange(self.port, "GET", "/healthcheck", None, {}, 5).status in {200, 503}

@@ -3,8 +3,9 @@
 Loading Glint takes ten times as long as starting it. Here it is loaded once; each command is a fork of it under a guard
 (tests/peers/guard.py), with its own environment, folder and files, and sees nothing of those before it.
 
-The descriptor is a Unix socket. A request on it is JSON, `{"arguments", "environment", "directory", "grace_s"}`, with
-four descriptors: the guard's standard input and output, and the command's output and errors. The answer is a byte.
+The descriptor is a Unix socket. A request on it is JSON, `{"arguments", "environment", "directory", "grace_s",
+"forks_workers", "program"}`, with four descriptors: the guard's standard input and output, and the command's output and
+errors. The answer is a byte. A `program` is Python's source, to be run instead of Glint's.
 """
 
 import atexit
@@ -18,6 +19,7 @@ import threading
 from importlib import import_module
 from typing import Any, NoReturn
 
+from tests.forked_workers import fork_workers
 from tests.peers import guard
 
 _PRELOADED = ("proxy.cli", "proxy.commands.serve", "proxy.commands.cache", "proxy.commands.prewarm")
@@ -79,9 +81,14 @@ def _become(request: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = ["glint", *request["arguments"]]
+    if request["forks_workers"]:
+        fork_workers(_exit)
     code: Any = 1
     try:
-        import_module("proxy.cli").main()
+        if request["program"] is None:
+            import_module("proxy.cli").main()
+        else:
+            exec(request["program"], {"__name__": "__main__"})
         code = 0
     except SystemExit as ended:
         code = ended.code
@@ -91,7 +98,7 @@ def _become(request: dict[str, Any]) -> NoReturn:
         _exit(code)
 
 
-def _exit(code: Any) -> NoReturn:
+def _exit(code: object) -> NoReturn:
     """As Python ends: threads, then what asked to be called, then what was printed."""
     if isinstance(code, str):
         print(code, file=sys.stderr)
@@ -100,7 +107,7 @@ def _exit(code: Any) -> NoReturn:
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code or 0)
+    os._exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -44,12 +44,16 @@ class Preloaded:
         out: IO[bytes],
         err: IO[bytes],
         grace_s: float,
+        forks_workers: bool = False,
+        program: str | None = None,
     ) -> "Guarded":
         request = {
             "arguments": [str(argument) for argument in arguments],
             "environment": dict(environment),
             "directory": str(directory),
             "grace_s": grace_s,
+            "forks_workers": forks_workers,
+            "program": program,
         }
         stdin, ours_in = os.pipe()
         ours_out, stdout = os.pipe()
@@ -66,12 +70,18 @@ class Preloaded:
         return guarded
 
     def run(
-        self, arguments: Sequence[str | Path], environment: Mapping[str, str], directory: Path, *, timeout_s: float
+        self,
+        arguments: Sequence[str | Path],
+        environment: Mapping[str, str],
+        directory: Path,
+        *,
+        timeout_s: float,
+        program: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """As subprocess.run. Raises subprocess.TimeoutExpired."""
         with ExitStack() as stack:
             out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-            guarded = self.start(arguments, environment, directory, out=out, err=err, grace_s=1)
+            guarded = self.start(arguments, environment, directory, out=out, err=err, grace_s=1, program=program)
             stack.callback(guarded.close)
             guarded.stdout.readline()
             code = guarded.wait(timeout_s)
@@ -120,3 +130,8 @@ def driver() -> Preloaded:
     preloaded = Preloaded()
     atexit.register(preloaded.close)
     return preloaded
+
+
+def run_program(source: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run Python's `source` in a process of its own, as `python -P -c`, where what it imports of Glint is loaded."""
+    return driver().run(arguments, {}, _ROOT, timeout_s=30, program=source)

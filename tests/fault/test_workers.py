@@ -221,7 +221,7 @@ def test_workers_that_start_at_once_on_a_fresh_folder_all_come_up(tmp_path: Path
     """Tables, folders and indexes are made by whoever comes first. No secret can be read off the processes."""
     settings = {"server.workers": 3, "token_cache.secret_key": SECRET}
     for number in range(rounds):
-        with Glint(tmp_path / str(number), settings) as glint:
+        with Glint(tmp_path / str(number), settings, forks_workers=False) as glint:
             until_complete(glint, 3)
             assert "worker.died" not in glint.log
             for pid in glint.worker_pids:

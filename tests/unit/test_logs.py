@@ -1,9 +1,8 @@
 """What the log must not tell. In a process of its own, because logging is set up for a whole process."""
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.preloaded import run_program
 
 _PROGRAM = """
 import logging, sys, structlog
@@ -25,9 +24,8 @@ for tell in (structlog.get_logger().error, logging.getLogger("aiohttp.server").e
 
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_a_traceback_tells_where_it_was_but_no_values_of_variables(form: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _PROGRAM, form], capture_output=True, text=True, check=True, timeout=30
-    )
+    done = run_program(_PROGRAM, form)
+    assert done.returncode == 0, done.stderr
     assert done.stderr.count("what was not expected") >= 2
     assert "handle" in done.stderr
     assert "hunter2" not in done.stderr
@@ -56,9 +54,8 @@ asyncio.run(main())
 
 
 def test_a_request_that_cannot_be_read_is_one_line_without_its_headers() -> None:
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _MALFORMED], capture_output=True, text=True, check=True, timeout=30
-    )
+    done = run_program(_MALFORMED)
+    assert done.returncode == 0, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "request.unreadable" in done.stderr
     assert "hunter2" not in done.stderr
@@ -92,9 +89,8 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_events_name_their_own_request_also_in_the_tasks_that_it_starts(form: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _OF_A_REQUEST, form], capture_output=True, text=True, check=True, timeout=30
-    )
+    done = run_program(_OF_A_REQUEST, form)
+    assert done.returncode == 0, done.stderr
     *told, last = done.stderr.splitlines()
     assert len(told) == 4
     for name in ("req-1", "req-2"):
@@ -126,9 +122,8 @@ tell("second.again")
 
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_a_log_that_takes_no_line_stops_nobody_and_what_was_lost_is_told(form: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _FULL, form], capture_output=True, text=True, check=True, timeout=30
-    )
+    done = run_program(_FULL, form)
+    assert done.returncode == 0, done.stderr
     first, second = done.stderr.splitlines()[-2:]
     assert "first.again" in first
     assert "lines_lost" in first

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from metrics import forget_what_was_in_flight, numbers_folder, sum_of_workers
 from metrics.shared import _LEFT_BEHIND_S
+from tests.preloaded import run_program
 
 # A worker in small: counts by the lines that it is given, then dies as hard as can be.
 WORKER = """
@@ -34,10 +33,8 @@ def folder() -> Iterator[Path]:
 
 def live(folder: Path, worker: int, counts: str) -> None:
     """One life of a worker."""
-    root = str(Path(__file__).parents[2])
-    command = [sys.executable, "-P", "-c", WORKER, str(folder), str(worker), counts]
-    ended = subprocess.run(command, env={"PYTHONPATH": root}, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    ended = run_program(WORKER, folder, str(worker), counts)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
 def value(folder: Path, name: str, **labels: str) -> float | None:
