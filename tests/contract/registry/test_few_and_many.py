@@ -1,6 +1,6 @@
-"""A page is the same whether its images are looked up, because they are few, or found on a walk in their order."""
+"""A page is the same whichever way its images are found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
@@ -12,11 +12,17 @@ from sqlalchemy.dialects import mysql
 
 from tests.contract.registry.world import ADMIN, NOBODY, OTHER, OWNER, T0, World, new_image
 from upstream.registry import Filter, ImageQuery, Operator, Order
-from upstream.registry.sql import narrowing
+from upstream.registry.sql import listing, narrowing
 from upstream.registry.sql.tables import images
 from upstream.types import Context, Image, Status, Visibility
 
 NEVER, ALWAYS = -1, 2048
+LONG, SHORT, IN_TWO = (1024, 8192), (1, 2), (3, 64)  # legs of a walk: the whole list, never a page, a page or not
+WAYS: Mapping[str, tuple[tuple[int, int], int]] = {
+    "looked up": (SHORT, ALWAYS),
+    "walked in two legs, or all of them read": (IN_TWO, NEVER),
+    "the first of them, or all of them read": (SHORT, NEVER),
+}
 
 
 def has(field: str, value: object, operator: Operator = Operator.EQ) -> Filter:
@@ -102,11 +108,15 @@ async def listed(world: World) -> dict[tuple[int, str | None], list[str]]:
 
 async def test_every_page_is_the_same_either_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(world)
+    monkeypatch.setattr(listing, "LEGS", LONG)
+    monkeypatch.setattr(listing, "FIRST_MAX", 12)
     monkeypatch.setattr(narrowing, "FEW_MAX", NEVER)
     walked = await listed(world)
     assert sum(map(bool, walked.values())) > 20
-    monkeypatch.setattr(narrowing, "FEW_MAX", ALWAYS)
-    assert await listed(world) == walked
+    for way, (legs, few_max) in WAYS.items():
+        monkeypatch.setattr(listing, "LEGS", legs)
+        monkeypatch.setattr(narrowing, "FEW_MAX", few_max)
+        assert await listed(world) == walked, way
 
 
 async def test_pages_in_the_order_of_changes_are_the_list_whether_all_have_a_time_or_not(world: World) -> None:

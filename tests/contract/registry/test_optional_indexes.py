@@ -21,11 +21,13 @@ from upstream.registry.sql import (
     OptionalIndex,
     Presence,
     SqlRegistry,
+    listing,
     open_registry,
     optional_indexes,
 )
-from upstream.registry.sql.narrowing import few
+from upstream.registry.sql.listing import page
 from upstream.registry.sql.optional_indexes import add, drop, present_optional_indexes
+from upstream.registry.sql.reading import Rows, Script, run
 from upstream.registry.sql.tables import image_properties, image_tags, images
 
 Change = Callable[[Database], AsyncIterator[OptionalIndex]]
@@ -93,11 +95,22 @@ async def answers(registry: SqlRegistry) -> dict[str, list[str]]:
 
 
 async def plan(url: str, query: ImageQuery) -> str:
-    """How the images that one of its conditions leaves are found, in the words of the database."""
+    """How a page is found where a walk leads nowhere, in the words of the database."""
     async with Database.open(RegistryConfig(url=url)) as database, database.read() as connection:
-        question = next(few(database.sql_dialect, OWNER, query))
         explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
-        return str((await connection.exec_driver_sql(f"{explain} {question.sql}", question.parameters)).all())
+        return await run(connection, explained(page(database.sql_dialect, ADMIN, query), explain))
+
+
+def explained(script: Script[object], explain: str) -> Script[str]:
+    told: list[Rows] = []
+    question = next(script)
+    while True:
+        told.append((yield question._replace(sql=f"{explain} {question.sql}", is_packed=False)))
+        answer = yield question
+        try:
+            question = script.send(answer)
+        except StopIteration:
+            return str(told)
 
 
 async def analyze(url: str) -> None:
@@ -108,7 +121,10 @@ async def analyze(url: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["sqlite", "postgresql", "mariadb"], indirect=True)
-async def test_they_are_added_used_and_dropped_and_no_answer_changes(place: Place) -> None:
+async def test_they_are_added_used_and_dropped_and_no_answer_changes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LEGS", (1, 2))
     url = place()
     async with open_registry(RegistryConfig(url=url)) as registry:
         await fill(registry)

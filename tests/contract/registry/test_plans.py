@@ -11,12 +11,13 @@ from sqlalchemy.dialects import postgresql
 
 from tests.contract.registry.world import ADMIN, OTHER, OWNER, Servers, World, sqlite
 from upstream.registry import Filter, ImageQuery, Operator, Order
-from upstream.registry.sql import narrowing
+from upstream.registry.sql import listing, narrowing
 from upstream.registry.sql.paging import order_by
 from upstream.types import Context
 
 BY_COLUMN = Filter(field="disk_format", operator=Operator.EQ, value=None)
 BY_PROPERTY = Filter(field="os", operator=Operator.EQ, value="os", is_property=True)
+NO_LEGS = (1, 2)  # of a walk, in which no page fills
 QUERIES = {
     "all": ImageQuery(limit=10),
     "a property": ImageQuery(limit=10, filters=(BY_COLUMN, BY_PROPERTY)),
@@ -39,12 +40,15 @@ async def test_sqlite_walks_the_index_of_the_order_and_sorts_nothing_as_a_whole(
         plan = explained(tmp_path / "registry.db", statement)
         assert not [step for step in plan if "_deleted" in step or "os_hidden" in step or "visibility" in step], plan
         if "ORDER BY" in statement:
-            assert any("images USING INDEX created_at_image_idx" in step for step in plan), plan
+            assert any("images USING" in step and "INDEX created_at_image_idx" in step for step in plan), plan
             assert "USE TEMP B-TREE FOR ORDER BY" not in plan
 
 
-async def test_images_that_are_few_by_one_filter_are_looked_up_and_sorted(tmp_path: Path) -> None:
-    """Whatever index the order, or another filter, has."""
+async def test_images_that_are_few_by_one_filter_are_looked_up_and_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever index the order, or another filter, has. First by their ids alone, then those of the page."""
+    monkeypatch.setattr(listing, "LEGS", NO_LEGS)
     query = ImageQuery(limit=10, filters=(replace(BY_COLUMN, field="owner", value="owner"), BY_PROPERTY))
     async with sqlite(tmp_path, Servers(tmp_path)) as world:
         await world.fill(100)
@@ -52,7 +56,41 @@ async def test_images_that_are_few_by_one_filter_are_looked_up_and_sorted(tmp_pa
     plan = explained(tmp_path / "registry.db", page)
     assert [step for step in plan if " images " in step] == [
         "SEARCH images USING INDEX sqlite_autoindex_images_1 (id=?)"
+    ] * 2
+
+
+@pytest.mark.parametrize("sort", ["created_at", "size"])
+async def test_where_nothing_is_few_all_is_read_once_and_nothing_looked_up_for_each_image(
+    tmp_path: Path, sort: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LEGS", NO_LEGS)
+    monkeypatch.setattr(listing, "FIRST_MAX", 5)
+    monkeypatch.setattr(narrowing, "FEW_MAX", 5)
+    tags, order = ("t",), ((sort, Order.DESCENDING),)
+    async with sqlite(tmp_path, Servers(tmp_path)) as world:
+        await world.fill(100)
+        *_, page, _ = await asked(world, OWNER, ImageQuery(limit=10, filters=(BY_PROPERTY,), tags=tags, sort=order))
+    plan = explained(tmp_path / "registry.db", page)
+    assert {"SCAN image_properties", "SCAN image_tags", "SCAN image_members"} <= set(plan)
+    assert not [step for step in plan if "CORRELATED" in step or "created_at_image_idx" in step], plan
+
+
+@pytest.mark.parametrize("filters", [(), (BY_COLUMN,), (BY_PROPERTY,)], ids=["nothing", "a column", "a property"])
+async def test_in_an_order_without_an_index_ids_are_sorted_and_a_page_of_rows_is_read(
+    tmp_path: Path, filters: tuple[Filter, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hangs on images is looked up for the first of them only."""
+    monkeypatch.setattr(narrowing, "FEW_MAX", 5)
+    query = ImageQuery(limit=10, filters=filters, sort=(("size", Order.DESCENDING),))
+    async with sqlite(tmp_path, Servers(tmp_path)) as world:
+        await world.fill(100)
+        *_, page, _ = await asked(world, ADMIN, query)
+    plan = explained(tmp_path / "registry.db", page)
+    assert [step for step in plan if " images" in step] == [
+        "SCAN images",
+        "SEARCH images USING INDEX sqlite_autoindex_images_1 (id=?)",
     ]
+    assert "SCAN image_properties" not in plan
 
 
 async def test_a_page_in_the_middle_begins_where_its_marker_is(tmp_path: Path) -> None:
@@ -60,28 +98,44 @@ async def test_a_page_in_the_middle_begins_where_its_marker_is(tmp_path: Path) -
         await world.fill(100)
         marker = (await world.registry.images.list(OWNER, ImageQuery(limit=50)))[-1].id
         statements = await asked(world, OWNER, ImageQuery(limit=10, marker=marker))
-    (page,) = (statement for statement in statements if "ORDER BY" in statement)
-    plan = explained(tmp_path / "registry.db", page)
-    assert any("SEARCH images USING INDEX created_at_image_idx (created_at<?)" in step for step in plan), plan
+    bound, page = (statement for statement in statements if "ORDER BY" in statement)
+    for statement, index in ((bound, "COVERING INDEX"), (page, "INDEX")):
+        plan = explained(tmp_path / "registry.db", statement)
+        assert f"SEARCH images USING {index} created_at_image_idx (created_at<?)" in plan
 
 
-@pytest.mark.parametrize("few_max", [10, 500], ids=["many", "few"])
+@pytest.mark.parametrize(
+    ("legs", "few_max", "found_by"),
+    [((1024, 8192), 10, 2), ((10, 8192), 10, 4), (NO_LEGS, 500, 2), (NO_LEGS, 10, 2)],
+    ids=["soon", "in two legs", "few", "all are read"],
+)
 @pytest.mark.parametrize(
     ("filters", "asked_first"),
-    [((), 0), ((BY_PROPERTY,), 1), ((BY_COLUMN, BY_PROPERTY), 2)],
+    [((), 1), ((BY_PROPERTY,), 2), ((BY_COLUMN, BY_PROPERTY), 3)],
     ids=["no filter", "a property", "a column and a property"],
 )
-async def test_a_page_costs_two_statements_and_one_more_for_a_marker_and_for_each_kind_of_filter(
-    world: World, filters: tuple[Filter, ...], asked_first: int, few_max: int, monkeypatch: pytest.MonkeyPatch
+async def test_a_page_costs_a_handful_of_statements_however_it_is_found(
+    world: World,
+    filters: tuple[Filter, ...],
+    asked_first: int,
+    legs: tuple[int, int],
+    few_max: int,
+    found_by: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """One for what hangs on its images, one for a marker, two for each leg of a walk; where that leads nowhere, one for
+    each kind of filter, that of visibility too, and one for the page.
+    """
     monkeypatch.setattr(narrowing, "FEW_MAX", few_max)
+    monkeypatch.setattr(listing, "LEGS", legs)
     await world.fill(200)
     marker = None
-    for most in (2, 3, 3):
+    most = 1 + found_by + (asked_first + 1 if legs is NO_LEGS else 0)
+    for of_marker in (0, 1, 1):
         with world.counted() as statements:
             page = await world.registry.images.list(OWNER, ImageQuery(limit=50, marker=marker, filters=filters))
         assert len(page) == 50
-        assert 2 <= len(of_images(statements)) <= most + asked_first
+        assert 2 <= len(of_images(statements)) <= most + of_marker
         marker = page[-1].id
 
 

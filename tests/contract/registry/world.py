@@ -100,9 +100,11 @@ class World:
             await connection.execute(image_members.insert(), [{**row, "created_at": moment, "updated_at": moment}])
 
     async def fill(self, count: int) -> None:
-        """Rows that would take long one by one: `count` images of OWNER, each with two properties and a tag."""
-        ids = [str(uuid4()) for _ in range(count)]
-        common = {"created_at": now(), "updated_at": now(), "deleted": False}
+        """Rows that would take long one by one: `count` images of OWNER, made a second apart, each with two properties
+        and a tag.
+        """
+        ids, moment = [str(uuid4()) for _ in range(count)], now()
+        common = {"created_at": moment, "updated_at": moment, "deleted": False}
         rows = [
             {"id": each, "name": f"image {number}", "status": "active", "owner": OWNER.project_id, "size": number}
             | {"min_disk": 0, "min_ram": 0, "visibility": "private"}
@@ -110,7 +112,9 @@ class World:
         ]
         properties = [{"image_id": each, "name": name, "value": name} for each in ids for name in ("os", "arch")]
         async with self.sql.database.write() as connection:
-            await connection.execute(images.insert(), [row | common for row in rows])
+            later = [moment - timedelta(seconds=count - number) for number in range(count)]
+            made = [row | common | {"created_at": at} for row, at in zip(rows, later, strict=True)]
+            await connection.execute(images.insert(), made)
             await connection.execute(image_properties.insert(), [row | common for row in properties])
             await connection.execute(image_tags.insert(), [{"image_id": each, "value": "t"} | common for each in ids])
 

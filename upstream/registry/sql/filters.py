@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Enum, String, exists, false
+from sqlalchemy import ColumnElement, Enum, String, false, select
 
 from upstream.errors import Invalid
 from upstream.registry.base import Filter, ImageQuery, Operator
 from upstream.registry.sql.exact import is_one_of, is_text
-from upstream.registry.sql.indexes import unindexed
+from upstream.registry.sql.indexes import there_is, unindexed
 from upstream.registry.sql.rows import FIELDS, plain
 from upstream.registry.sql.tables import image_properties, image_tags, images
 from upstream.registry.sql.visibility import is_listed
@@ -46,12 +46,43 @@ def conditions(context: Context, query: ImageQuery) -> tuple[ColumnElement[bool]
     No index is taken on a column, but for that of the order, which a bound may shorten.
     Raises Invalid for a field that images do not have.
     """
-    return (
-        *of_image(query, walked=query.sort[0][0] if query.sort else "id"),
-        is_listed(context, query),
-        *(_has_tag(tag) for tag in dict.fromkeys(query.tags)),
-        *(_has_property(each) for each in query.filters if each.is_property),
-    )
+    walked = query.sort[0][0] if query.sort else "id"
+    return (*of_image(query, walked=walked), is_listed(context, query), *hanging(query))
+
+
+def as_sets(context: Context, query: ImageQuery) -> tuple[ColumnElement[bool], ...]:
+    """The same for who looks at all rows: what hangs on images is read as a whole, and not for one after the other."""
+    listed = is_listed(context, query, as_set=True)
+    return (*of_image(query, walked="" if hangs(query) else None), listed, *_in_sets(query))
+
+
+def alone(context: Context, query: ImageQuery) -> tuple[ColumnElement[bool], ...]:
+    """All but what hangs on images."""
+    return (*of_image(query, walked=""), is_listed(context, query, as_set=True))
+
+
+def hanging(query: ImageQuery, image_id: ColumnElement[str] = images.c.id) -> Iterator[ColumnElement[bool]]:
+    """What hangs on the image with this id, looked up for each."""
+    for tag in dict.fromkeys(query.tags):
+        yield there_is(image_tags.c.image_id == image_id, *tag_is(tag))
+    for each in _of_properties(query):
+        yield there_is(image_properties.c.image_id == image_id, *property_is(each))
+
+
+def _in_sets(query: ImageQuery) -> Iterator[ColumnElement[bool]]:
+    for tag in dict.fromkeys(query.tags):
+        yield images.c.id.in_(select(image_tags.c.image_id).where(*tag_is(tag)))
+    for each in _of_properties(query):
+        yield images.c.id.in_(select(image_properties.c.image_id).where(*property_is(each)))
+
+
+def _of_properties(query: ImageQuery) -> Iterator[Filter]:
+    return (each for each in query.filters if each.is_property)
+
+
+def hangs(query: ImageQuery) -> bool:
+    """Whether the list asks for anything that hangs on images."""
+    return bool(query.tags) or any(_of_properties(query))
 
 
 def of_image(query: ImageQuery, *, walked: str | None = None) -> Iterator[ColumnElement[bool]]:
@@ -60,7 +91,8 @@ def of_image(query: ImageQuery, *, walked: str | None = None) -> Iterator[Column
         if not each.is_property:
             yield _compare(column(each.field), each, _as_is if walked in {None, each.field} else unindexed)
     if query.visibility is not None:
-        yield unindexed(images.c.visibility) == query.visibility.value
+        is_all = walked is None and all(each.is_property for each in query.filters)
+        yield (_as_is if is_all else unindexed)(images.c.visibility) == query.visibility.value
     yield unindexed(images.c.os_hidden) == query.os_hidden
     yield unindexed(images.c.deleted) == false()
     yield images.c.status != Status.KILLED.value  # Glance never lists these
@@ -79,32 +111,28 @@ def column(name: str) -> ColumnElement[Any]:
         raise Invalid(f"Images have no field {name!r}; they have {', '.join(sorted(COLUMNS))}") from None
 
 
-def property_is(
+def property_is(condition: Filter) -> tuple[ColumnElement[bool], ...]:
+    """What a row of `image_properties` must meet."""
+    return (*property_says(condition), unindexed(image_properties.c.deleted) == false())
+
+
+def property_says(
     condition: Filter, value: ColumnElement[Any] = image_properties.c.value
 ) -> tuple[ColumnElement[bool], ...]:
-    """What a row of `image_properties` must meet; `value` is how its value is written."""
+    """The same, were none of them deleted; `value` is how its value is written."""
     if _is_unstorable(condition.field):
         return (false(),)
-    return (
-        is_text(image_properties.c.name, condition.field),
-        _compare(value, condition),
-        unindexed(image_properties.c.deleted) == false(),
-    )
+    return is_text(image_properties.c.name, condition.field), _compare(value, condition)
 
 
 def tag_is(tag: str) -> tuple[ColumnElement[bool], ...]:
     """What a row of `image_tags` must meet."""
-    if _is_unstorable(tag):
-        return (false(),)
-    return is_text(image_tags.c.value, tag), unindexed(image_tags.c.deleted) == false()
+    return (*tag_says(tag), unindexed(image_tags.c.deleted) == false())
 
 
-def _has_property(condition: Filter) -> ColumnElement[bool]:
-    return exists().where(image_properties.c.image_id == images.c.id, *property_is(condition))
-
-
-def _has_tag(tag: str) -> ColumnElement[bool]:
-    return exists().where(image_tags.c.image_id == images.c.id, *tag_is(tag))
+def tag_says(tag: str) -> tuple[ColumnElement[bool], ...]:
+    """The same, were none of them deleted."""
+    return (false() if _is_unstorable(tag) else is_text(image_tags.c.value, tag),)
 
 
 def _compare(

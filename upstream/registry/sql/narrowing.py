@@ -1,9 +1,8 @@
-"""Which images a list can only be of, asked before its page where that may be a few.
+"""Which images a list can only be of, asked where a walk in their order would find too few of them.
 
-A page walks the images in their order until it is full. Where hardly any image fits, it would walk them all, and look
-at each for what hangs on it. So the conditions are first asked for the images that fit them in whatever order, and the
-database gives up as soon as there are more than a few: what many images have is found early on. Statistics have no say
-in it, which SQLite has none of, and which the others have of whole columns only.
+The conditions are asked for the images that fit them in whatever order, and the database gives up as soon as there are
+more than a few: what many images have is found early on. Statistics have no say in it, which SQLite has none of, and
+which the others have of whole columns only.
 
 A few ids travel as one JSON text, from the database and back to it: in one value, by a statement whose text is made
 once.
@@ -12,7 +11,7 @@ once.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, Dialect, Select, String, Text, func, literal_column, select
 from sqlalchemy.ext.compiler import compiles
@@ -20,40 +19,32 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 from upstream.registry.base import Filter, ImageQuery, Operator
-from upstream.registry.sql.filters import has_conditions, of_image, property_is, tag_is
+from upstream.registry.sql.filters import hangs, has_conditions, of_image, property_says, tag_says
 from upstream.registry.sql.reading import Prepared, Script
 from upstream.registry.sql.tables import image_properties, image_tags, images
-from upstream.registry.sql.visibility import may_be_of
-from upstream.types import Context, Visibility
+from upstream.registry.sql.visibility import may_be_listed
+from upstream.types import Context
 
-FEW_MAX = 2048
-"""About so many of 100,000 images are sorted as fast as the walk finds a page of 100 among them."""
-
+FEW_MAX = 4096  # to look up as many takes half as long as to read all rows of 100,000 images
 BEGINNING = 255  # letters of a value that the optional index has, where it cannot have all
 PREPARED_MAX = 256
 _ASKED_MAX = 4  # of a query's tags and properties: whoever names many must not read the tables as often
 
 
-class Few(NamedTuple):
-    """`ids` is a JSON text of the ids of all images that meet a condition; `rest` is what else they must meet."""
+def few(dialect: Dialect, context: Context, query: ImageQuery) -> Script[str | None]:
+    """A JSON text of the ids of all images that can fit, and perhaps of more. None if each condition leaves many.
 
-    ids: str
-    rest: ImageQuery
-
-
-def few(dialect: Dialect, context: Context, query: ImageQuery) -> Script[Few | None]:
-    """None if each of the conditions leaves many. Holds at the moment that it is asked, and no longer."""
+    Holds at the moment that it is asked, and no longer.
+    """
     if not _reads_json(dialect):
         return None
     asked = replace(query, sort=(), marker=None, limit=None)
-    for question, filters, tags in _questions(dialect, context.project_id, asked, FEW_MAX, is_admin=context.is_admin):
+    for question in _questions(dialect, context.project_id, asked, FEW_MAX, is_admin=context.is_admin):
         rows = yield question.ask()
         if rows:
-            return Few(rows[0][0] or "[]", replace(query, filters=filters, tags=tags))
+            found: str | None = rows[0][0]
+            return found or "[]"
     return None
-
-
-_OWN = frozenset({Visibility.PRIVATE, Visibility.SHARED})  # of these only admins see other projects' images
 
 
 def _reads_json(dialect: Dialect) -> bool:
@@ -64,14 +55,6 @@ def _reads_json(dialect: Dialect) -> bool:
     return version >= ((10, 6) if getattr(dialect, "is_mariadb", False) else (8,))
 
 
-class _Asked(NamedTuple):
-    """A question, and what is left to meet for the images that it finds."""
-
-    question: Prepared
-    filters: tuple[Filter, ...]
-    tags: tuple[str, ...]
-
-
 def is_among(column: ColumnElement[Any], ids: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether the JSON text `ids` has it."""
     return _Among(column, ids)
@@ -80,43 +63,41 @@ def is_among(column: ColumnElement[Any], ids: ColumnElement[str]) -> ColumnEleme
 @lru_cache(PREPARED_MAX)
 def _questions(
     dialect: Dialect, project_id: str | None, query: ImageQuery, few_max: int, *, is_admin: bool
-) -> Sequence[_Asked]:
-    asked: list[tuple[Select[*tuple[Any, ...]], ImageQuery]] = [
-        *(
-            (select(image_tags.c.image_id).where(*tag_is(tag)), _without(query, tag))
-            for tag in dict.fromkeys(query.tags)
-        ),
-        *((_with_property(dialect, each), _without(query, each)) for each in query.filters if each.is_property),
-    ][:_ASKED_MAX]
-    if project_id is not None and not is_admin and query.visibility in _OWN:
-        asked.append((select(may_be_of(project_id).subquery("own")), query))
-    if has_conditions(query):
-        hanging = tuple(each for each in query.filters if each.is_property)
-        asked.append((select(images.c.id).where(*of_image(query)), replace(query, filters=hanging)))
-    return [_Asked(Prepared(_if_few(ids, few_max), dialect), rest.filters, rest.tags) for ids, rest in asked]
+) -> Sequence[Prepared]:
+    """The cheap ones first. Where nothing hangs on images, the page reads all rows as fast as a question would.
 
-
-def _without(query: ImageQuery, one: Filter | str) -> ImageQuery:
-    filters = tuple(each for each in query.filters if each != one)
-    return replace(query, filters=filters, tags=tuple(tag for tag in query.tags if tag != one))
+    Whether what hangs there was deleted is left to the page: for PostgreSQL it is the dearest column to reach.
+    """
+    asked: list[Select[*tuple[Any, ...]]] = []
+    listed = may_be_listed(Context(project_id=project_id, is_admin=is_admin), query)
+    if listed is not None:
+        asked.append(select(listed.subquery("listed")))
+    if hangs(query):
+        hanging = (
+            *(select(image_tags.c.image_id).where(*tag_says(tag)) for tag in dict.fromkeys(query.tags)),
+            *(_with_property(dialect, each) for each in query.filters if each.is_property),
+        )
+        rows = [select(images.c.id).where(*of_image(query))] if has_conditions(query) else []
+        asked += (*rows, *hanging[:_ASKED_MAX])
+    return [Prepared(_if_few(ids, few_max), dialect) for ids in asked]
 
 
 def _with_property(dialect: Dialect, condition: Filter) -> Select[*tuple[Any, ...]]:
     """PostgreSQL is asked in the words of the optional index, and of a short value in no others: it would take two
     conditions that say the same for two that each leave few.
     """
-    asked, conditions = condition.value, property_is(condition)
+    asked, conditions = condition.value, property_says(condition)
     if dialect.name == "postgresql" and condition.operator is Operator.EQ and isinstance(asked, str):
         beginning = func.left(image_properties.c.value, literal_column(str(BEGINNING)), type_=Text())
-        of_beginning = property_is(replace(condition, value=asked[:BEGINNING]), beginning)
+        of_beginning = property_says(replace(condition, value=asked[:BEGINNING]), beginning)
         conditions = of_beginning if len(asked) < BEGINNING else (*of_beginning, *conditions)
     return select(image_properties.c.image_id).where(*conditions)
 
 
 def _if_few(ids: Select[*tuple[Any, ...]], few_max: int) -> Select[*tuple[Any, ...]]:
     """One row with all of them, or none if they are too many."""
-    some = ids.limit(few_max + 1).subquery("some")
-    return select(_Gathered(*some.c)).having(func.count() <= few_max)
+    some = ids.limit(literal_column(str(few_max + 1))).subquery("some")
+    return select(_Gathered(*some.c)).having(func.count() <= literal_column(str(few_max)))
 
 
 class _Gathered(GenericFunction[str]):
