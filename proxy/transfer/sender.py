@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import time
@@ -97,8 +98,7 @@ class Sender:
                 raise
             # The cache lost its disk, or its file, in mid-body. The store is well: the rest comes from there.
             log.warning("download.went_direct", key=body.reader.blob.key, at_bytes=body.at, error=type(error).__name__)
-            is_only_late = isinstance(error, DiskSlow) and not body.sent_bytes
-            if not (isinstance(error, CacheUnusable) or is_only_late):
+            if _is_of_the_file(error, has_begun=body.sent_bytes > 0):
                 body.reader.distrust_file()
             await self._send_direct(body)
 
@@ -169,6 +169,13 @@ class Sender:
         body.log_end("download.cut", reason=reason, error=type(error).__name__)
 
 
+def _is_of_the_file(error: CacheUnusable | FileShort | OSError, *, has_begun: bool) -> bool:
+    """Whether it says something of the file that could not be sent, which is worth reading it back."""
+    if isinstance(error, CacheUnusable) or (isinstance(error, DiskSlow) and not has_begun):
+        return False
+    return not (isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE))
+
+
 class _Body:
     """Where one body stands: `at` is the next byte to send."""
 
@@ -198,8 +205,11 @@ class _Body:
         return self.reader.fd
 
     def connection(self) -> socket.socket:
-        """A duplicate of the transport's socket, which that may close at any time. Raises OSError if it has."""
-        return socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+        """A duplicate of the transport's socket, which that may close at any time. Raises ClientGone, OSError."""
+        number = self.transport.get_extra_info("socket").fileno()
+        if number < 0:
+            raise ClientGone("the client closed the connection")
+        return socket.socket(fileno=os.dup(number))
 
     async def prepare(self) -> AbstractStreamWriter:
         """Send the head, once."""

@@ -1,6 +1,7 @@
 """Bodies on real sockets: plain and TLS, whole and in part, and every way in which one can fail to be completed."""
 
 import asyncio
+import errno
 import io
 import mmap
 import os
@@ -8,11 +9,13 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from cache.flight import Flight
 from tests.content import KIB, MIB, Content, Fixed, Noise
 from tests.memory import resident_pages
 from tests.origin import Origin
@@ -166,6 +169,42 @@ async def test_a_client_that_goes_away_is_noticed_and_costs_no_descriptor(glint:
         await asyncio.to_thread(begun, asking(glint, image_id))
     await glint.until(lambda: glint.counted("glint_downloads_total", outcome="local") == 20)
     await glint.until(lambda: open_descriptors() <= before)
+
+
+async def test_a_client_that_leaves_when_the_head_is_out_is_no_matter_of_the_disk(
+    glint: Served, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither is the store asked for his sake, nor the entry read back."""
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    await glint.fetch(image_id)
+    await glint.until_cached(image_id)
+
+    async def left(transport: asyncio.Transport, *_: object, **__: object) -> None:
+        transport.abort()
+        await asyncio.sleep(0.05)
+
+    monkeypatch.setattr("proxy.transfer.sender.drain", left)
+    with suppress(aiohttp.ClientError):
+        await glint.fetch(image_id)
+    await glint.until(lambda: glint.counted("glint_downloads_aborted_total", reason="client") == 1)
+    assert origin.counts("disk").gets == 1
+
+
+async def test_a_process_without_free_descriptors_does_not_take_it_for_a_damaged_file(
+    glint: Served, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_id = await glint.register(CONTENT, origin.url("disk"))
+    await glint.fetch(image_id)
+    await glint.until_cached(image_id)
+    suspects: list[Flight] = []
+
+    def none_free(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("cache.housekeeping.Housekeeping.suspect", lambda _, flight: suspects.append(flight))
+    monkeypatch.setattr("proxy.transfer.sender.Stretch", none_free)
+    assert await glint.fetch(image_id) == CONTENT.read()
+    assert not suspects
 
 
 async def test_a_file_cut_under_us_never_ends_cleanly(glint: Served) -> None:
