@@ -20,10 +20,14 @@ Key = tuple[int, int, str]  # inode, when it was made, and image: a file that is
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Sizes by file: of files with a name, and of those that only a process still has open."""
+    """Sizes by file: of files with a name, and of those that only a process still has open; which of these are `held`.
+
+    A process that is asleep holds none: it may have been stopped in the midst of removing it.
+    """
 
     named: dict[Key, int]
     unnamed: dict[Key, int]
+    held: set[Key]
 
 
 class Sampler:
@@ -36,7 +40,7 @@ class Sampler:
     def __init__(self, folder: Path) -> None:
         self._folder = os.fspath(folder)
         self._index = sqlite3.connect(f"file:{folder / 'index.db'}?mode=ro", uri=True, timeout=5, isolation_level=None)
-        self._last = Seen({}, {})
+        self._last = Seen({}, {}, set())
         self.samples = 0
         self.most_bytes = 0
         self.longest_unnamed_s = 0.0
@@ -45,13 +49,13 @@ class Sampler:
     def close(self) -> None:
         self._index.close()
 
-    def sample(self, processes: Iterable[int]) -> int:
+    def sample(self, processes: Iterable[int], asleep: int | None = None) -> int:
         """Bytes that were there, for certain, at the moment between the last sample and this one.
 
         A look is not a moment: while it lasts, one file may go and another come in its place. What was there in two
         looks was there between them, with the smaller of its sizes at least.
         """
-        seen, last = self._look(processes), self._last
+        seen, last = self._look(processes, asleep), self._last
         sure = 0
         before = last.named | last.unnamed
         for key, size_bytes in (seen.named | seen.unnamed).items():
@@ -60,7 +64,7 @@ class Sampler:
         self.samples += 1
         self.most_bytes = max(self.most_bytes, sure)
         now_s = time.monotonic()
-        self._unnamed_since_s = {key: self._unnamed_since_s.get(key, now_s) for key in seen.unnamed}
+        self._unnamed_since_s = {key: self._unnamed_since_s.get(key, now_s) for key in seen.held}
         self.longest_unnamed_s = max([self.longest_unnamed_s, *(now_s - at for at in self._unnamed_since_s.values())])
         return sure
 
@@ -72,7 +76,7 @@ class Sampler:
         ).fetchone()
         return int(total)
 
-    def _look(self, processes: Iterable[int]) -> Seen:
+    def _look(self, processes: Iterable[int], asleep: int | None) -> Seen:
         named: dict[Key, int] = {}
         # In the order in which files move: none is missed on its way, and its inode keeps it from counting twice.
         for part in PARTS:
@@ -81,9 +85,12 @@ class Sampler:
                     file = _file(item.path)
                     named[file.inode, file.born_ns, _image(item.name)] = file.size_bytes
         unnamed: dict[Key, int] = {}
+        held: set[Key] = set()
         for process in processes:
-            unnamed.update(self._deleted(process))
-        return Seen(named, unnamed)
+            found = dict(self._deleted(process))
+            unnamed |= found
+            held |= found.keys() if process != asleep else set()
+        return Seen(named, unnamed, held)
 
     def _deleted(self, process: int) -> Iterator[tuple[Key, int]]:
         with suppress(FileNotFoundError, ProcessLookupError):

@@ -37,6 +37,7 @@ class Churning:
         self._scratch = scratch
         self._born = 0
         self.processes: dict[ForkServerProcess, Path] = {}
+        self.asleep: int | None = None
         self._reports: list[dict[str, Any]] = []
 
     def start(self) -> None:
@@ -57,6 +58,7 @@ class Churning:
         """One worker is stopped; the result lets it go on."""
         process = self.chance.choice(list(self.processes))
         assert process.pid is not None
+        self.asleep = process.pid
         os.kill(process.pid, signal.SIGSTOP)
         return lambda: os.kill(process.pid or 0, signal.SIGCONT)
 
@@ -126,14 +128,14 @@ def _sample(churning: Churning, sampler: Sampler, lasts_s: float, disturbances: 
     next_s, go_on, go_on_s = began_s + pause_s, None, 0.0
     try:
         while (now_s := time.monotonic()) - began_s < lasts_s:
-            sure_bytes = sampler.sample([process.pid or 0 for process in churning.processes])
+            sure_bytes = sampler.sample([process.pid or 0 for process in churning.processes], churning.asleep)
             assert sure_bytes <= LIMIT_BYTES, f"{sure_bytes} bytes lie there, {LIMIT_BYTES} are allowed"
             promised_bytes = sampler.promised_bytes()
             assert promised_bytes <= LIMIT_BYTES, f"{promised_bytes} bytes are promised, {LIMIT_BYTES} are there"
             assert all(process.exitcode is None for process in churning.processes), _trouble(churning)
             if go_on is not None and now_s > go_on_s:
                 go_on()
-                go_on = None
+                go_on = churning.asleep = None
             if disturbances and now_s > next_s and go_on is None:
                 next_s += pause_s
                 if churning.chance.random() < 0.5:
