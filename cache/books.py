@@ -1,5 +1,6 @@
 """The index and the folder together: made to agree, and changed one after the other. All of it blocks."""
 
+import errno
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -8,10 +9,11 @@ from contextlib import ExitStack
 import structlog
 
 from cache.disk import Folder
+from cache.errors import UnknownFormat
 from cache.index import Index
 from cache.policies import POLICIES
 from cache.rows import Usage
-from cache.types import CacheConfig
+from cache.types import Blob, CacheConfig
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +30,7 @@ class Books:
     def __init__(self, folder: Folder, config: CacheConfig) -> None:
         self.folder, self.policy = folder, POLICIES[config.policy]
         self._config = config
+        self._is_settled = False  # whether this index and the folder were made to agree
         self._orphans: dict[str, tuple[tuple[int, int, int], float]] = {}
 
     def open(self) -> None:
@@ -59,6 +62,7 @@ class Books:
             self.index.close()
             if was_current:
                 self.folder.quarantine_index()
+            self._is_settled = False
             self.index = Index(self.folder.index_path)
 
     def settle(self) -> int:
@@ -76,6 +80,11 @@ class Books:
         return wrong
 
     def _settle(self) -> int:
+        wrong = self._repair()
+        self._is_settled = True
+        return wrong
+
+    def _repair(self) -> int:
         """One process at a time repairs, and the others look again when it is done; not for ever, for it may hang."""
         suspects, until_s = self.index.suspects(self.folder.scan()), time.monotonic() + _REPAIR_S
         if not suspects:
@@ -90,11 +99,7 @@ class Books:
             return self.index.settle(suspects, self.folder.entry_stat, self.folder.has_fill)
 
     def usage(self) -> Usage:
-        if not self.index.is_current:
-            self.index.close()
-            self.index = Index(self.folder.index_path)
-            # It was removed, or replaced by a process that did not know what this one wrote into the old one since.
-            self._settle()
+        self._make_current()
         usage = self.index.usage()
         return Usage(
             entries=usage.entries,
@@ -104,8 +109,26 @@ class Books:
             quarantined_bytes=self.folder.quarantined_bytes(),
         )
 
+    def _make_current(self) -> None:
+        """Have the index that counts, and have it agree with the folder.
+
+        It may have been removed, perhaps with all the folder, or replaced by a process that did not know what this one
+        wrote into the old one since.
+        """
+        if not self.index.is_current:
+            self.index.close()
+            self._is_settled = False
+            try:
+                self.folder.prepare()
+            except UnknownFormat as error:
+                raise OSError(errno.EEXIST, str(error)) from error
+            self.index = Index(self.folder.index_path)
+        if not self._is_settled:
+            self._settle()
+
     def aside_bytes(self) -> int:
-        return self.folder.sweep_leaving() + self.folder.quarantined_bytes() + self._unpromised_bytes()
+        """Looked at in the order in which files move: none is missed on its way."""
+        return self._unpromised_bytes() + self.folder.quarantined_bytes() + self.folder.sweep_leaving()
 
     def _unpromised_bytes(self) -> int:
         """What lies in fills whose promise was lost with a damaged index."""
@@ -114,6 +137,9 @@ class Books:
 
     def release(self, name: str) -> None:
         self.index.release(name, self.folder.has_fill, self.folder.entry_stat)
+
+    def commit(self, name: str, blob: Blob) -> None:
+        self.index.commit(name, blob, self.folder.has_fill, self.folder.entry_stat)
 
     def evict(self, key: str) -> int | None:
         found = self.folder.entry_stat(key)
@@ -132,6 +158,7 @@ class Books:
         self.index.forget(key, self.folder.has_entry)
 
     def sweep(self) -> list[str]:
+        self._make_current()
         self.folder.sweep_leaving()
         self.index.lost_promises(self.folder.has_fill, self.folder.entry_stat)
         return list(self._dead_fills())

@@ -79,9 +79,14 @@ class Claims(Leaving):
         """
         number = int(stalled.name.rpartition(".")[2]) + 1
         try:
-            return self._open_fill(key, size_bytes, self._fills / f"{key}.{number}", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            path = self._fills / f"{key}.{number}"
+            claim = self._open_fill(key, size_bytes, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             return None
+        if claim is not None and claim.role is not Role.FILLER:  # another one had its lock first
+            os.close(claim.fd)
+            return None
+        return claim
 
     def _open_fill(self, key: str, size_bytes: int, path: Path, flags: int) -> Claim | None:
         """None if the file went away while it was opened: then all has to be looked up again."""
@@ -95,9 +100,8 @@ class Claims(Leaving):
             is_filler = become_filler(fd)
             if not is_at(fd, path):
                 return None
-            if look(fd).mark in (Mark.LEFT, Mark.FAILED):
-                if is_filler:
-                    self.retire(path)  # whoever ended it could not
+            if (mark := look(fd).mark) in (Mark.LEFT, Mark.FAILED):
+                self.retire(path, mark)  # whoever ended it could not, or has not yet
                 return None
             if is_filler and not self._is_alone(key, size_bytes, path):
                 return None

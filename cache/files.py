@@ -64,10 +64,29 @@ def set_mark(fd: int, mark: Mark) -> None:
     os.fchmod(fd, mark)
 
 
+def set_mark_at(fd: int, path: Path, mark: Mark) -> None:
+    """The same for a file that others may take away: they take its name first, then set their mark, which stays.
+
+    Blocks.
+    """
+    set_mark(fd, mark)
+    if not is_at(fd, path):
+        set_mark(fd, Mark.LEFT)
+
+
 def become_filler(fd: int) -> bool:
     """Take the filler's lock; False if another has it."""
+    return _flock(fd, fcntl.LOCK_EX)
+
+
+def has_filler(fd: int) -> bool:
+    """Whether another has the filler's lock. Who asks may hold up one that wants it, but no other who asks."""
+    return not _flock(fd, fcntl.LOCK_SH)
+
+
+def _flock(fd: int, kind: int) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -12,7 +12,7 @@ from cache.check import Check
 from cache.claims import Claim
 from cache.disk import Folder
 from cache.errors import GoneRound
-from cache.files import Mark, begin_write_back, end_write_back, look, set_mark, write_all
+from cache.files import Mark, begin_write_back, end_write_back, look, set_mark, set_mark_at, write_all
 from cache.flight import Flight
 from cache.holding import DiskWait
 from cache.resume import resuming
@@ -62,7 +62,7 @@ class Fill:
         self._beginning: asyncio.Future[None] | None = None
 
     async def adopt(self, other: int, stop: int) -> None:
-        """Copy what another file of this blob holds up to `stop`. Raises DiskFailed."""
+        """Copy what another file of this blob holds up to `stop`. Raises DiskFailed, GoneRound."""
         while self.at < stop:
             with self._wait():
                 self.at += await self._tools.disk("write", self._adopt, other, min(_COPY_BYTES, stop - self.at))
@@ -92,7 +92,6 @@ class Fill:
             stop = min(self.size_bytes, checked + _CATCH_UP_BYTES)
             await self._tools.disk("read", self._check.catch_up, self.fd, stop)
         self._sums = await in_thread(self._tools.hashing, self._check.finish)
-        self._stop_if_gone_round()
         await self._mark(Mark.WHOLE)
         if not self._progress.has_ended:
             self._progress.finish()
@@ -103,7 +102,8 @@ class Fill:
 
     async def condemn(self) -> None:
         """Tell followers in other processes that they must not send what is here. Before anybody here is told."""
-        await self._mark(Mark.FAILED)
+        with self._wait():
+            await self._tools.disk("write", set_mark, self.fd, Mark.FAILED)
 
     async def retire(self) -> None:
         """Take the file out of use. One that cannot be moved now is removed when nobody fills it."""
@@ -115,8 +115,13 @@ class Fill:
         self._advance(self.at)
 
     async def _mark(self, mark: Mark) -> None:
+        """Raises GoneRound, DiskFailed."""
         with self._wait():
-            await self._tools.disk("write", set_mark, self.fd, mark)
+            await self._tools.disk("write", self._set_mark, mark)
+
+    def _set_mark(self, mark: Mark) -> None:
+        set_mark_at(self.fd, self.path, mark)
+        self._stop_if_gone_round()
 
     def _publish(self) -> None:
         self._tools.folder.publish(self.blob.key, self.size_bytes, self.path, self.fd, self._sums)
@@ -124,6 +129,7 @@ class Fill:
             os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _adopt(self, other: int, count: int) -> int:
+        self._stop_if_gone_round()
         data = os.pread(other, count, self.at)
         if not data:
             raise OSError("the file that was gone round is shorter than it was")

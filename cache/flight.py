@@ -56,7 +56,7 @@ class Flight:
         seen = look(self.fd)
         if seen.mark is Mark.FAILED:  # of an entry, that may be before who filled it has written its row
             return False
-        return self.part is not Part.READING or (seen.is_linked and seen.mark is not Mark.LEFT)
+        return not self.progress.is_finished or (seen.is_linked and seen.mark is not Mark.LEFT)
 
     @property
     def is_condemned(self) -> bool:

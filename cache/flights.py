@@ -22,11 +22,12 @@ from cache.errors import (
     CacheFull,
     CacheUnusable,
     DigestMismatch,
+    DiskFailed,
     FillFailed,
     GoneRound,
     NotWorthAFill,
 )
-from cache.files import Mark, look, set_mark, stop_filling
+from cache.files import Mark, look, set_mark_at, stop_filling
 from cache.fill import Fill, FillTools
 from cache.flight import Flight, Part
 from cache.follow import Ending, follow
@@ -216,7 +217,10 @@ class Flights:
         flight.is_stored = True
 
     async def _follow(self, flight: Flight, claim: Claim) -> None:
-        ending = await follow(flight, claim, self._demand, stall_s=self._config.stall_s)
+        try:
+            ending = await follow(flight, claim, self._demand, stall_s=self._config.stall_s)
+        except OSError as error:  # of the locks, or of the file's look
+            raise DiskFailed("watch", error) from error
         if ending is Ending.FAILED:
             raise FillFailed(f"the fill of {flight.blob.key} in another process failed: its log says why")
         if ending is Ending.FREED:
@@ -225,19 +229,22 @@ class Flights:
             elif look(claim.fd).mark is Mark.WHOLE:
                 flight.part, flight.is_stored = Part.READING, True
         elif ending is Ending.STALLED:
-            taken: list[Claim] = []
+            await self._go_round(flight, claim)
 
-            def supersede(key: str, size_bytes: int) -> Claim | None:
-                return self._folder.supersede(key, size_bytes, claim.path)
+    async def _go_round(self, flight: Flight, stalled: Claim) -> None:
+        taken: list[Claim] = []
 
-            try:
-                await self._opening("open", self._take, supersede, flight, taken)
-                for mine in taken:
-                    await self._take_over(flight, mine, "stalled")
-            finally:
-                for mine in taken:
-                    if mine.fd != flight.fd:
-                        os.close(mine.fd)
+        def supersede(key: str, size_bytes: int) -> Claim | None:
+            return self._folder.supersede(key, size_bytes, stalled.path)
+
+        try:
+            await self._opening("open", self._take, supersede, flight, taken)
+            for mine in taken:
+                await self._take_over(flight, mine, "stalled")
+        finally:
+            for mine in taken:
+                if mine.fd != flight.fd:
+                    os.close(mine.fd)
 
     async def _take_over(self, flight: Flight, claim: Claim, reason: str) -> None:
         size_bytes = os.fstat(claim.fd).st_size
@@ -247,19 +254,22 @@ class Flights:
         await self._fill(flight, replace(claim, role=Role.FILLER, size_bytes=size_bytes))
 
     async def _fill(self, flight: Flight, claim: Claim) -> None:
+        """Wait for a turn, but for a fill that changes hands: its clients have begun, and its turn was another's."""
         self._filling[flight] = claim.path
         wait = self._holding.wait_of(flight)
         try:
+            if flight.progress.is_started:
+                return await self._fly(flight, Fill(flight, claim, self._tools, wait), wait)
             if self._slots.locked() and look(claim.fd).mark is Mark.STARTING:
                 # So that who waits in another process knows as well, and may go past the cache.
                 with wait():
-                    await self._tools.disk("write", set_mark, claim.fd, Mark.QUEUED)
+                    await self._tools.disk("write", set_mark_at, claim.fd, claim.path, Mark.QUEUED)
             async with AsyncExitStack() as turn:
                 with self._holding.queue(flight):
                     await turn.enter_async_context(self._slots)
                 if look(claim.fd).mark is Mark.QUEUED:
                     with wait():
-                        await self._tools.disk("write", set_mark, claim.fd, Mark.STARTING)
+                        await self._tools.disk("write", set_mark_at, claim.fd, claim.path, Mark.STARTING)
                 flight.progress.start()
                 await self._fly(flight, Fill(flight, claim, self._tools, wait), wait)
         finally:

@@ -6,13 +6,14 @@ from enum import Enum, auto
 
 from cache.claims import Claim
 from cache.demand import Demand, held
-from cache.files import Mark, become_filler, look
+from cache.files import Mark, become_filler, look, stop_filling
 from cache.flight import Flight
 
 _AWAITED_POLL_S = 0.008
 _IDLE_POLL_S = 0.1
 _LOCK_TRIED_S = 0.1
 _SILENT = {Mark.QUEUED, Mark.STARTING}
+_OVER = {Mark.FAILED, Mark.LEFT}
 
 
 class Ending(Enum):
@@ -40,29 +41,32 @@ async def follow(flight: Flight, claim: Claim, demand: Demand, *, stall_s: float
 
 async def _followed(flight: Flight, claim: Claim, demand: Demand, stall_s: float) -> Ending:
     loop = asyncio.get_running_loop()
-    seen, changed_s, tried_s = None, loop.time(), loop.time()
+    seen, idle_s, looked_s, tried_s = None, 0.0, loop.time(), loop.time()
     while True:
-        now_s = loop.time()
-        state = look(claim.fd)
-        if state.mark is Mark.FAILED:
-            # Who was given nothing of it yet has come after it failed, and may try anew.
-            return Ending.FAILED if flight.progress.written_bytes else Ending.LEFT
-        if state.mark is Mark.LEFT:
-            return Ending.LEFT
+        now_s, is_freed = loop.time(), False
+        if now_s - tried_s >= _LOCK_TRIED_S:
+            tried_s, is_freed = now_s, become_filler(claim.fd)
+            flight.progress.hold(is_held=demand.is_told_elsewhere(held(flight.blob.key)))
+        state = look(claim.fd)  # after the lock: who gave it back has marked the file by then
+        if state.mark in _OVER:
+            if is_freed:
+                stop_filling(claim.fd)
+            # Who was given nothing of what failed has come after that, and may try anew.
+            is_cut = state.mark is Mark.FAILED and flight.progress.written_bytes > 0
+            return Ending.FAILED if is_cut else Ending.LEFT
         if state.mark is not Mark.QUEUED:
             flight.progress.start()
         if state.mark not in _SILENT and state.size_bytes >= flight.progress.written_bytes:
             _go_on(flight, claim, state.size_bytes, is_whole=state.mark is Mark.WHOLE)
             flight.rate.sample(now_s, flight.progress.watermark)
+        if is_freed:
+            return Ending.FREED
+        # A look counts for little, however long ago the last one was: who was held up himself has not watched.
+        idle_s, looked_s = idle_s + min(now_s - looked_s, 2 * _IDLE_POLL_S), now_s
         if (state.size_bytes, state.mtime_ns) != seen:
-            seen, changed_s = (state.size_bytes, state.mtime_ns), now_s
-        if now_s - tried_s >= _LOCK_TRIED_S:
-            tried_s = now_s
-            flight.progress.hold(is_held=demand.is_told_elsewhere(held(flight.blob.key)))
-            if become_filler(claim.fd):
-                return Ending.FREED
-            if now_s - changed_s > stall_s:
-                return Ending.STALLED
+            seen, idle_s = (state.size_bytes, state.mtime_ns), 0.0
+        if idle_s > stall_s:
+            return Ending.STALLED
         await _pause(flight, demand)
 
 

@@ -80,11 +80,17 @@ class Index(IndexFile):
         with self._write():
             self._release_ended(name, has_fill, entry)
 
-    def commit(self, name: str, blob: Blob, entry: Callable[[str], Found | None]) -> None:
-        """Turn a promise into an entry, the most recently used one; into nothing if it has been removed again."""
+    def commit(
+        self, name: str, blob: Blob, has_fill: Callable[[str], bool], entry: Callable[[str], Found | None]
+    ) -> None:
+        """Turn a promise into an entry, the most recently used one; into nothing if it has been removed again.
+
+        While there is such a file, the promise is another one's: see `release`.
+        """
         assert blob.size_bytes is not None
         with self._write():
-            self._release(name)
+            if not has_fill(name):
+                self._release(name)
             if entry(blob.key) is not None:
                 self._insert(blob.key, blob.size_bytes, blob.digest, self._clock())
 
@@ -131,9 +137,16 @@ class Index(IndexFile):
             self._fit(policy, space_bytes)
 
     def fit(self, policy: Policy, limit_bytes: int) -> None:
-        """Let what a segment holds beyond its part fall back: after the policy, the limit or a pin was changed."""
-        with self._write():
-            self._fit(policy, self._space_bytes(limit_bytes))
+        """Let what a segment holds beyond its part fall back: after the policy, the limit or a pin was changed.
+
+        That may be all there is. Other processes can write in between.
+        """
+        while True:
+            began_s = time.monotonic()
+            with self._write():
+                if self._fit(policy, self._space_bytes(limit_bytes), rows_max=_SETTLED_AT_ONCE):
+                    return
+            time.sleep(_SETTLE_PAUSE * (time.monotonic() - began_s))
 
     def pin(self, key: str, *, pinned: bool) -> bool:
         """Whether there is such an entry."""
@@ -276,9 +289,13 @@ class Index(IndexFile):
         (size_bytes,) = self._db.execute("SELECT charge_bytes FROM segments WHERE segment = ?", (segment,)).fetchone()
         return size_bytes
 
-    def _fit(self, policy: Policy, space_bytes: int) -> None:
+    def _fit(self, policy: Policy, space_bytes: int, rows_max: int = -1) -> bool:
+        """Whether all fits when that many have fallen back, as many as need be if there is no limit."""
         for segment in range(SEGMENTS_MAX - 1, 0, -1):
             while self._segment_bytes(segment) > policy.part_bytes(segment, space_bytes):
+                if rows_max == 0:
+                    return False
+                rows_max -= 1
                 moved = self._db.execute(
                     "UPDATE entries SET segment = segment - 1, place = ? WHERE key ="
                     " (SELECT key FROM entries WHERE segment = ? AND NOT pinned ORDER BY place LIMIT 1)",
@@ -286,6 +303,7 @@ class Index(IndexFile):
                 )
                 if not moved.rowcount:
                     raise sqlite3.DatabaseError("the sums of the segments do not agree with the entries")
+        return True
 
     def _charged(self) -> int:
         usage = self.usage()

@@ -17,6 +17,7 @@ rename are all there is between them.
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,9 +28,8 @@ from cache.files import sync_folder, write_durably
 
 FORMAT = "glint-cache 2\n"
 SUMS = ".sums"
-_MAY_BE_THERE = frozenset(
-    {"VERSION.new", "lost+found"}
-)  # in a folder that becomes ours, which may be a disk of its own
+# In a folder that becomes ours: it may be a disk of its own, or one that was emptied while workers had it open.
+_MAY_BE_THERE = re.compile(r"VERSION\.new|lost\+found|[a-z]+\.lock|index\.db(-wal|-shm|-journal)?")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -68,7 +68,7 @@ class Layout:
         """Make an empty folder ours. VERSION comes first and whole: a kill at any point can be repeated."""
         version, unfinished = self.root / "VERSION", self.root / "VERSION.new"
         if not version.exists():
-            if any(path.name not in _MAY_BE_THERE for path in self.root.iterdir()):
+            if not all(_MAY_BE_THERE.fullmatch(path.name) for path in self.root.iterdir()):
                 raise UnknownFormat(
                     f"{self.root} is not empty and has no VERSION file: not a cache folder of Glint. "
                     "Name another folder in cache.dir, or empty this one",

@@ -5,8 +5,12 @@ import os
 import secrets
 from pathlib import Path
 
-from cache.files import Mark, become_filler, become_remover, is_at, look
+from cache.files import Mark, become_filler, become_remover, has_filler, is_at, look, set_mark, stop_filling
 from cache.layout import SUMS, Layout
+from cache.types import MIB
+
+# What a filler may still write of a file that was taken from it: it may have asked, and been stopped before the call.
+_IN_HAND_BYTES = 8 * MIB
 
 
 class Leaving(Layout):
@@ -27,10 +31,14 @@ class Leaving(Layout):
             if fd >= 0:
                 os.close(fd)
 
-    def remove_entry(self, key: str) -> None:
-        """Unlink an entry and its sums; it may be gone already. For who has it by `take_unread`. Raises OSError."""
-        self.entry_path(key).unlink(missing_ok=True)
-        self.sums_path(key).unlink(missing_ok=True)
+    def remove_entry(self, key: str, taken: int) -> None:
+        """Unlink the entry that was had by `take_unread`, and its sums. Raises OSError.
+
+        It may be gone by now, and another one be there, which somebody reads.
+        """
+        if is_at(taken, self.entry_path(key)):
+            self.entry_path(key).unlink(missing_ok=True)
+            self.sums_path(key).unlink(missing_ok=True)
 
     def retire_entry(self, key: str) -> bool:
         """Take an entry out of use; who reads it finishes. Whether there was one. Raises OSError."""
@@ -40,9 +48,13 @@ class Leaving(Layout):
         return True
 
     def retire_fill(self, path: Path, fd: int) -> None:
-        """The same for the fill that is open as `fd`; nothing if another process has gone round it. Raises OSError."""
-        if is_at(fd, path):  # else the name may be a new fill's
-            self.retire(path, look(fd).mark)
+        """The same for the fill that is open as `fd`, by its filler, who gives back his lock. Raises OSError.
+
+        Of one that another process has gone round, the name may be a new fill's.
+        """
+        if is_at(fd, path) and self.retire(path, look(fd).mark):
+            self.drop_lone_sums(path.name.rpartition(".")[0])
+        stop_filling(fd)
 
     def retire(self, path: Path, was: Mark = Mark.LEFT) -> bool:
         """Take a file out of use and remove it when nobody has it open any more, now or by a later `sweep_leaving`.
@@ -57,7 +69,7 @@ class Leaving(Layout):
             return False
         with contextlib.suppress(FileNotFoundError):
             left.chmod(Mark.FAILED if was is Mark.FAILED else Mark.LEFT)
-            _remove_if_unused(left)
+            _rest_bytes(left)
         return True
 
     def is_orphan(self, path: Path) -> bool:
@@ -94,14 +106,8 @@ class Leaving(Layout):
             self.sums_path(key).unlink(missing_ok=True)
 
     def sweep_leaving(self) -> int:
-        """Remove what nobody reads any more; the bytes that are still there."""
-        rest_bytes = 0
-        for path in list(self._leaving.iterdir()):
-            with contextlib.suppress(FileNotFoundError):
-                size_bytes = path.stat().st_size
-                if not _remove_if_unused(path):
-                    rest_bytes += size_bytes
-        return rest_bytes
+        """Remove what nobody reads any more; the bytes that are still there, or may be in a moment."""
+        return sum(map(_rest_bytes, list(self._leaving.iterdir())))
 
     def quarantine_entry(self, key: str) -> None:
         """Take a damaged entry out of service but keep its bytes for the operator, as long as there is room."""
@@ -127,19 +133,24 @@ class Leaving(Layout):
             path.rename(self._quarantine / f"{path.name}.{suffix}")
 
 
-def _remove_if_unused(path: Path) -> bool:
-    """Unlink a file unless some process reads or fills it; whether it is gone."""
+def _rest_bytes(path: Path) -> int:
+    """Unlink a file that is out of use unless some process reads or fills it; the bytes that are left to count."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return True
+        return 0
     try:
-        if become_remover(fd) and become_filler(fd):
-            path.unlink(missing_ok=True)
-            return True
-        return False
+        if has_filler(fd):
+            if look(fd).mark is not Mark.FAILED:  # who took it away may have been killed before he said so
+                set_mark(fd, Mark.LEFT)
+            return os.fstat(fd).st_size + _IN_HAND_BYTES
+        if not become_remover(fd):
+            return os.fstat(fd).st_size
     finally:
         os.close(fd)
+    # Nobody opens it any more, nor do we have it open: stopped now, we keep no bytes that have no name.
+    path.unlink(missing_ok=True)
+    return 0
 
 
 def _bytes_in(folder: Path) -> int:

@@ -101,7 +101,7 @@ class Ledger:
     async def commit(self, name: str, blob: Blob) -> None:
         """Turn a promise into an entry whose file is in its place. If the disk refuses, `sweep` does it later."""
         try:
-            await self._disk("note the entry", self._books.index.commit, name, blob, self._folder.entry_stat)
+            await self._disk("note the entry", self._books.commit, name, blob)
         except DiskFailed as error:
             log.error("entry.noted_later", name=name, error=str(error))
 

@@ -126,7 +126,7 @@ class Room:
         self._removing_until_s = time.monotonic() + victim.charge_bytes / _REMOVED_BYTES_S
         if fd >= 0:  # else there was no file; one that is there by now is not ours to remove
             try:
-                self._folder.remove_entry(victim.key)
+                self._folder.remove_entry(victim.key, fd)
             finally:
                 os.close(fd)  # now the disk has its bytes back; then they may be promised
         self._books.index.forget(victim.key, self._folder.has_entry)

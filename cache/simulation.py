@@ -159,6 +159,6 @@ class _Cache:
             self.eviction_ages_s.append(self.now_s - victim.used_at_s)
         found = Found(blob.key, blob.size_bytes, self.now_s)
         assert self.index.promise(blob.key, blob, self.size_max_bytes, int)
-        self.index.commit(blob.key, blob, lambda _: found)
+        self.index.commit(blob.key, blob, lambda _: False, lambda _: found)
         self._asked_bytes.pop(blob.key, None)
         return True

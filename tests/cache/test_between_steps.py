@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -97,7 +98,7 @@ async def test_who_asks_while_the_entry_is_being_removed_begins_anew(cache: Imag
     assert taken is not None
     asking = asyncio.ensure_future(fetch(cache, GatedSource(CONTENT)))  # noqa: TID251 - awaited below
     await asyncio.sleep(0.2)
-    await asyncio.to_thread(folder.remove_entry, BLOB.key)
+    await asyncio.to_thread(folder.remove_entry, BLOB.key, taken)
     os.close(taken)
     assert await asking == (CONTENT.read(), Outcome.MISS)
 
@@ -123,6 +124,21 @@ async def test_an_index_that_is_removed_while_it_is_used_is_made_anew(cache: Ima
         path.unlink()
     usage = await cache.usage()
     assert (usage.entries, usage.committed_bytes >= SIZE_BYTES) == (1, True)
+
+
+async def test_a_folder_that_is_removed_while_it_is_used_is_made_anew(cache: ImageCache, config: CacheConfig) -> None:
+    await cache.store(BLOB, GatedSource(CONTENT))
+    async with cache.open(BLOB, GatedSource(CONTENT)) as reader:
+        await asyncio.to_thread(shutil.rmtree, config.dir)
+        assert await read_all(reader) == CONTENT.read()
+        for leftover in ("index.db", "trim.lock"):  # of other workers, who look for what was there
+            config.dir.mkdir(exist_ok=True)
+            (config.dir / leftover).touch()
+        assert (await fetch(cache, GatedSource(CONTENT)))[0] == CONTENT.read()
+    async with asyncio.timeout(30):
+        while (await fetch(cache, GatedSource(CONTENT))) != (CONTENT.read(), Outcome.HIT):  # noqa: ASYNC110 - no event for tests
+            await asyncio.sleep(0.1)
+    assert (await cache.usage()).entries == 1
 
 
 async def test_storing_what_somebody_reads_finds_a_flipped_bit_too(cache: ImageCache, folder: Folder) -> None:

@@ -1,12 +1,15 @@
 """What a start finds, and what it does about it; entries that are read back."""
 
 import asyncio
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cache import CacheConfig, DiskFailed, FillFailed, ImageCache, Outcome, UnknownFormat, Verdict
+from cache.disk import Folder, Shard
 from metrics import Instruments
 from tests.cache.reading import BLOB, CONTENT, fetch, files_in, flip, open_descriptors, read_all
 from tests.cache.sources import GatedSource, blob_of
@@ -46,6 +49,27 @@ async def test_a_damaged_ledger_costs_no_more_than_a_lost_one(config: CacheConfi
     async with ImageCache(config, Instruments()) as cache:
         assert [entry.key for entry in await cache.entries()] == [BLOB.key]
         assert (await fetch(cache, GatedSource(CONTENT)))[1] is Outcome.HIT
+
+
+async def test_a_folder_that_could_not_be_read_at_the_start_is_read_again(
+    config: CacheConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has lost its row counts all the same."""
+    async with ImageCache(config, Instruments()) as cache:
+        await cache.store(BLOB, GatedSource(CONTENT))
+    for path in config.dir.glob("index.db*"):
+        path.unlink()
+    scan, refusals = Folder.scan, [OSError(errno.EMFILE, "too many open files")]
+
+    def scan_later(folder: Folder) -> Iterator[Shard]:
+        if refusals:
+            raise refusals.pop()
+        return scan(folder)
+
+    monkeypatch.setattr(Folder, "scan", scan_later)
+    async with ImageCache(config, Instruments()) as cache:
+        assert (await cache.usage()).entries == 1
+    assert not refusals
 
 
 async def test_a_lowered_limit_is_obeyed_at_the_next_start(config: CacheConfig) -> None:

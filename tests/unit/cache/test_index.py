@@ -7,6 +7,7 @@ import pytest
 
 from cache.disk import Found, Shard, charge_bytes
 from cache.index import Index
+from cache.policies import POLICIES
 from cache.types import Blob
 
 BLOB = Blob(key="image-1", size_bytes=1000)
@@ -22,6 +23,10 @@ def index(tmp_path: Path) -> Index:
 
 def nothing(*_: object) -> None:
     return None
+
+
+def no_fill(_: str) -> bool:
+    return False
 
 
 def test_a_promise_given_back_late_is_the_next_fills(index: Index) -> None:
@@ -54,12 +59,12 @@ def test_a_lost_promise_whose_fill_begins_anew_is_none(index: Index) -> None:
 
 
 def test_an_entry_that_was_evicted_before_it_was_noted_has_no_row(index: Index) -> None:
-    index.commit(NAME, BLOB, nothing)
+    index.commit(NAME, BLOB, no_fill, nothing)
     assert (index.usage().entries, index.usage().charged_bytes) == (0, 0)
 
 
 def test_an_entry_that_was_published_again_before_its_eviction_was_noted_keeps_its_row(index: Index) -> None:
-    index.commit(NAME, BLOB, lambda _: FILE)
+    index.commit(NAME, BLOB, no_fill, lambda _: FILE)
     index.forget(BLOB.key, lambda _: True)
     assert (index.usage().entries, index.usage().charged_bytes) == (1, CHARGE_BYTES)
     index.forget(BLOB.key, lambda _: False)
@@ -82,7 +87,7 @@ def test_what_differs_between_index_and_folder_is_made_to_agree(index: Index) ->
     there = {key: Found(key, size, at) for key, size, at in (("aa-1", 10, 5.0), ("aa-2", 20, 7.0), ("bb-1", 30, 6.0))}
     for key, size_bytes in (("aa-1", 10), ("aa-2", 21), ("aa-gone", 1), ("zz-gone", 2)):
         blob = Blob(key=key, size_bytes=size_bytes, digest=None)
-        index.commit(f"{key}.1", blob, lambda key: Found(key, 1, 0.0))
+        index.commit(f"{key}.1", blob, no_fill, lambda key: Found(key, 1, 0.0))
     shards = [
         Shard(prefix, {key: (file.size_bytes, file.modified_s) for key, file in there.items() if key[:2] == prefix})
         for prefix in ("aa", "bb")
@@ -112,3 +117,33 @@ def test_who_waited_in_vain_for_the_lock_waits_for_a_moment_the_next_time(
     assert patience_ms() == 200
     for each in (index, other):
         each.close()
+
+
+def test_a_publisher_that_notes_its_entry_late_leaves_the_next_fills_promise_alone(index: Index) -> None:
+    """It was stopped before: others have noted the entry, evicted it, and begun anew under its name."""
+    assert index.promise(NAME, BLOB, CHARGE_BYTES, int)
+    index.commit(NAME, BLOB, lambda name: name == NAME, nothing)
+    assert index.is_promised(NAME)
+
+
+def test_another_policy_keeps_nobody_from_writing_while_all_entries_fall_back(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"image-{number}" for number in range(25)]
+    for key in keys:
+        index.commit(f"{key}.1", Blob(key=key, size_bytes=1000), no_fill, lambda key: Found(key, 1000, 0.0))
+    index.touch(dict.fromkeys(keys, 1), POLICIES["slru"], 100 * CHARGE_BYTES)
+    other = Index(tmp_path / "index.db")
+    pauses = []
+
+    def writes(pause_s: float) -> None:
+        pauses.append(pause_s)
+        assert other.promise(f"{NAME}{len(pauses)}", BLOB, 100 * CHARGE_BYTES, int)
+
+    monkeypatch.setattr("cache.index._SETTLED_AT_ONCE", 10)
+    monkeypatch.setattr("cache.index.time.sleep", writes)
+    index.fit(POLICIES["lru"], 100 * CHARGE_BYTES)
+    assert len(pauses) == 2
+    assert index._segment_bytes(1) == 0
+    assert [candidate.key for candidate in index.candidates(0.0)] == keys
+    other.close()

@@ -89,7 +89,7 @@ class Life:
             del self.sizes[victim.key]
         blob = Blob(key=key, size_bytes=size_bytes)
         assert self.index.promise(key, blob, LIMIT_BYTES, int)
-        self.index.commit(key, blob, lambda key: Found(key, size_bytes, 0))
+        self.index.commit(key, blob, lambda _: False, lambda key: Found(key, size_bytes, 0))
         self.sizes[key] = size_bytes
         return victims
 
