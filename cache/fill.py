@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,7 +22,6 @@ from cache.types import MIB, Span
 from cache.writer import Writer
 
 _COPY_BYTES = 8 * MIB
-_HELD_POLL_S = 0.1
 _CATCH_UP_BYTES = 256 * MIB  # well within the time after which a disk is said to hang
 _WRITE_BACK_BYTES = 8 * MIB
 _BEHIND_BYTES = 64 * MIB
@@ -151,9 +150,11 @@ class Fill:
         )
         try:
             async for piece in pieces:
-                self._stop_if_gone_round()
-                await writer.put(piece)
-                await self._hold_back(len(piece))
+                for portion in self._portions(piece):
+                    self._stop_if_gone_round()
+                    await writer.put(portion)
+                    if self._flight.purpose != "demand":
+                        await self._tools.traffic.hold_back(len(portion), self._flight.is_demanded)
             await writer.flush()
         finally:
             try:
@@ -162,17 +163,8 @@ class Fill:
                 if self._beginning is not None:
                     await ended(self._beginning)
 
-    async def _hold_back(self, size_bytes: int) -> None:
-        """Return when another piece may be taken: at once, unless only others have clients that wait."""
-        flight, traffic, now_s = self._flight, self._tools.traffic, time.monotonic()
-        if flight.purpose == "demand" or not traffic.is_there(now_s):
-            return
-        due_s = traffic.pace.pay(size_bytes, now_s)
-        while not flight.is_demanded.is_set() and traffic.is_there(now_s) and now_s < due_s:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(due_s - now_s, _HELD_POLL_S)):
-                    await flight.is_demanded.wait()
-            now_s = time.monotonic()
+    def _portions(self, piece: bytes) -> Iterable[bytes]:
+        return (piece,) if self._flight.purpose == "demand" else self._tools.traffic.portions(piece)
 
     def _advance(self, at: int) -> None:
         self.at = at

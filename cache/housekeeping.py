@@ -23,6 +23,7 @@ from cache.ledger import Ledger
 from cache.scrub import Damage, Interrupted, Limiter, Reason, Scrubber, Suspect, check_entry, lasts_too_long
 from cache.sums import EXTENT_BYTES
 from cache.threads import in_thread
+from cache.traffic import Traffic
 from cache.types import CacheConfig
 from cache.watch import DiskWatch
 from metrics import Instruments
@@ -53,11 +54,12 @@ class Housekeeping:
         flights: Flights,
         watch: DiskWatch,
         checkers: ThreadPoolExecutor,
+        traffic: Traffic,
         instruments: Instruments,
     ) -> None:
         self.refetch: Callable[[str], None] = lambda _: None
         self._config, self._folder, self._ledger, self._flights = config, folder, ledger, flights
-        self._watch, self._checkers, self._instruments = watch, checkers, instruments
+        self._watch, self._checkers, self._traffic, self._instruments = watch, checkers, traffic, instruments
         self._beats = ThreadPoolExecutor(1, thread_name_prefix="cache-beat")
         self._probes = ThreadPoolExecutor(1, thread_name_prefix="cache-probe")
         self._scrubs = ThreadPoolExecutor(1, thread_name_prefix="cache-scrub")
@@ -177,7 +179,7 @@ class Housekeeping:
 
         def may_read(size_bytes: int) -> bool:
             self._instruments.scrub_bytes.inc(size_bytes)
-            return limiter(size_bytes)
+            return limiter(size_bytes) and self._traffic.wait(0, lambda: not self._stop.is_set())
 
         def report(suspect: Suspect, damage: Damage | None) -> None:
             if damage is not None:

@@ -2,10 +2,9 @@
 
 import asyncio
 import os
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +35,6 @@ _OPENERS = 8  # apart, since an fsync takes seconds, in which clients must find 
 _LOCAL_OPENERS = 4  # apart, since a local store may be well while the cache's disk hangs
 _HASHING_THREADS = 4
 _CHECKERS = 2  # apart, since reading back a large entry takes minutes, in which clients must find a free thread
-_HELD_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +77,7 @@ class ImageCache:
         )
         self._flights = Flights(config, self._ledger, tools, instruments)
         self._housekeeping = Housekeeping(
-            config, self._folder, self._ledger, self._flights, self._watch, self._checkers, instruments
+            config, self._folder, self._ledger, self._flights, self._watch, self._checkers, self._traffic, instruments
         )
         self._boarding = Boarding(config, self._flights, self._ledger, self._watch, instruments)
         self._stack = AsyncExitStack()
@@ -105,9 +103,13 @@ class ImageCache:
         """Have `refetch` called with the key of whatever should be there and is not: damaged, or left half filled."""
         self._housekeeping.refetch = refetch
 
-    def client_came(self) -> None:
-        """A client asks for an image: before anything is looked up for him. What is done for nobody holds back."""
-        self._traffic.came()
+    def client(self) -> AbstractContextManager[None]:
+        """A client's request for an image, from before anything is looked up for him. What is for nobody holds back."""
+        return self._traffic.client()
+
+    def unhurried(self, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        """The same bytes, as slowly as a prewarm has its own: for who moves images for no client."""
+        return self._traffic.unhurried(pieces)
 
     @asynccontextmanager
     async def open(
@@ -269,7 +271,4 @@ class ImageCache:
 
     def _may_read_on(self, task: asyncio.Task[Any]) -> bool:
         """Whether one more piece is to be read back, for `task`; beside clients not at once. Blocks."""
-        due_s = self._traffic.pace.pay(READ_BYTES, time.monotonic())
-        while not task.cancelling() and (now_s := time.monotonic()) < due_s and self._traffic.is_there(now_s):
-            time.sleep(_HELD_POLL_S)
-        return not task.cancelling()
+        return self._traffic.wait(READ_BYTES, lambda: not task.cancelling())

@@ -30,16 +30,16 @@ _UNKNOWN_SIZE = 2**63 - 1
 
 async def download(call: Call) -> web.StreamResponse:
     """200, or 206 for a range; 204 if the image has no data, as clients of Glance expect it."""
-    call.services.cache.client_came()
-    image = await call.image()
-    if image.status is Status.DEACTIVATED and not call.context.is_admin:
-        raise Forbidden("The requested image has been deactivated. Its data cannot be downloaded.")
-    access.enforce(call, "download_image", image)
-    preferred = _preferred_stores(call, image)
-    if not active_locations(image):
-        raise DataNotFound("the image")
-    part, may_fill = asked_part(call.request, image), _may_fill(call, image)
-    return await deliver(call, image, part, partial(source_of, call.services, image, preferred), may_fill=may_fill)
+    with call.services.cache.client():
+        image = await call.image()
+        if image.status is Status.DEACTIVATED and not call.context.is_admin:
+            raise Forbidden("The requested image has been deactivated. Its data cannot be downloaded.")
+        access.enforce(call, "download_image", image)
+        preferred = _preferred_stores(call, image)
+        if not active_locations(image):
+            raise DataNotFound("the image")
+        part, may_fill = asked_part(call.request, image), _may_fill(call, image)
+        return await deliver(call, image, part, partial(source_of, call.services, image, preferred), may_fill=may_fill)
 
 
 async def deliver(

@@ -35,28 +35,28 @@ _OF_THE_ANSWER = ("vary", "x-openstack-request-id")  # which are right for the d
 
 async def download(call: EdgeCall) -> web.StreamResponse:
     """As Glance answers it, but for where the bytes come from."""
-    call.services.cache.client_came()
-    if call.request.body_exists:
-        return await forward_data(call)  # which Glance refuses
-    answer, image = await _asked(call)
-    if isinstance(answer, Kept) and answer.status in _NO:
-        return answer.response(call.request)
-    if isinstance(answer, Unavailable) and image is None:
-        raise answer
-    if image is None or image.status not in {Status.ACTIVE, Status.DEACTIVATED} or not image.size_bytes:
-        return await forward_data(call)  # nothing that has bytes which stay as they are
-    if isinstance(answer, Unavailable):
-        raise answer
-    if answer.status not in _YES:
-        return answer.response(call.request)
-    bearer = call.bearer()
-    part = asked_part(call.request, image)
-    may_fill = not (says_no_store(call.request) and await may_manage(call))
-    await _agree(call, image)
-    with call.services.bearers.lent(image.id, bearer):
-        return await deliver(
-            call, image, part, partial(_source, call, image, bearer), may_fill=may_fill, headers=_said(answer)
-        )
+    with call.services.cache.client():
+        if call.request.body_exists:
+            return await forward_data(call)  # which Glance refuses
+        answer, image = await _asked(call)
+        if isinstance(answer, Kept) and answer.status in _NO:
+            return answer.response(call.request)
+        if isinstance(answer, Unavailable) and image is None:
+            raise answer
+        if image is None or image.status not in {Status.ACTIVE, Status.DEACTIVATED} or not image.size_bytes:
+            return await forward_data(call)  # nothing that has bytes which stay as they are
+        if isinstance(answer, Unavailable):
+            raise answer
+        if answer.status not in _YES:
+            return answer.response(call.request)
+        bearer = call.bearer()
+        part = asked_part(call.request, image)
+        may_fill = not (says_no_store(call.request) and await may_manage(call))
+        await _agree(call, image)
+        with call.services.bearers.lent(image.id, bearer):
+            return await deliver(
+                call, image, part, partial(_source, call, image, bearer), may_fill=may_fill, headers=_said(answer)
+            )
 
 
 async def _asked(call: EdgeCall) -> tuple[Kept | Unavailable, Image | None]:

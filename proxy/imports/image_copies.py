@@ -16,7 +16,8 @@ async def copied(tools: ImportTools, image: Image) -> AsyncIterator[AsyncIterato
     """No detour by a file, and none by the cache for what is not in it: a copy is no reason to evict what is hot.
 
     A store that breaks is read on, there or at another location, and the digest is proved before the last bytes come.
-    Raises what the stores raise, and TaskFailed for bytes that are not the image's.
+    Beside clients they come as those of a prewarm do. Raises what the stores raise, and TaskFailed for bytes that are
+    not the image's.
     """
     source = tools.stores.source(active_locations(image), image.size_bytes)
     source.wanted_for("prewarm")
@@ -24,7 +25,8 @@ async def copied(tools: ImportTools, image: Image) -> AsyncIterator[AsyncIterato
         async with (
             tools.cache.open(blob_of(image), source, may_fill=False) as reader,
             aclosing(bytes_of(reader, tools.threads)) as pieces,
+            aclosing(tools.cache.unhurried(pieces)) as portions,
         ):
-            yield pieces
+            yield portions
     except CacheError as error:
         raise TaskFailed(str(error)) from error

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from cache import Blob, CacheConfig, ImageCache
-from cache.traffic import Pace
+from cache.traffic import HELD_MAX_S, PATIENT_BYTES, Pace, Traffic, Turn
 from cache.writer import fitting
 from metrics import Instruments
 from tests.cache.reading import BLOB, CONTENT, fetch, read_all
@@ -41,6 +41,12 @@ async def another_worker(config: CacheConfig) -> AsyncIterator[ImageCache]:
         yield cache
 
 
+def came(cache: ImageCache) -> None:
+    """A client has been there, and was served."""
+    with cache.client():
+        pass
+
+
 async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not is_so():  # noqa: ASYNC110 - what it waits for is no event
@@ -66,6 +72,28 @@ def test_a_rate_that_was_not_used_leaves_no_burst() -> None:
     assert pace.pay(50, 1000.0) == 1000.5
 
 
+def test_what_went_while_nobody_was_there_is_not_paid_when_somebody_comes() -> None:
+    assert Traffic(1).turn(MIB, 10.0) == Turn(due_s=10.0)
+
+
+@pytest.mark.parametrize(
+    ("now_s", "awaited_until_s", "held_s"),
+    [
+        (9.0, 0.0, 1.0),  # by the rate
+        (9.0, 9.5, 1.0),
+        (10.0, 0.0, 0.0),
+        (10.0, 10.125, 0.125),  # a client came who has nothing yet
+        (10.125, 10.125, 0.0),
+        (10.125, 99.0, HELD_MAX_S - 0.125),  # and others after him
+        (10.0 + HELD_MAX_S, 99.0, 0.0),
+    ],
+)
+def test_a_piece_waits_for_its_rate_and_a_while_for_clients(
+    now_s: float, awaited_until_s: float, held_s: float
+) -> None:
+    assert Turn(due_s=10.0).held_s(now_s, awaited_until_s=awaited_until_s) == held_s
+
+
 @pytest.mark.parametrize(
     ("pieces", "room_bytes", "count"),
     [([3, 3, 3], 9, 3), ([3, 3, 3], 8, 2), ([3, 3, 3], 2, 1), ([3], 0, 1), ([], 5, 0)],
@@ -74,9 +102,68 @@ def test_a_call_takes_the_pieces_that_fit_and_one_at_least(pieces: list[int], ro
     assert fitting([bytes(size) for size in pieces], room_bytes) == count
 
 
+@pytest.fixture
+def _clients_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever came waits for his first byte as long as he stays, and everything else waits for him."""
+    monkeypatch.setattr("cache.traffic.WAITED_FOR_S", 3600)
+    monkeypatch.setattr("cache.traffic.HELD_MAX_S", 3600)
+
+
+@pytest.mark.usefixtures("_clients_wait")
+async def test_what_has_rate_enough_waits_for_clients_without_a_byte_until_the_last_has_gone(
+    config: CacheConfig,
+) -> None:
+    prewarmed = GatedSource(CONTENT)
+    quick = config.model_copy(update={"background_rate_beside_demand": 1 << 40})
+    async with another_worker(quick) as cache, asyncio.TaskGroup() as group:
+        with cache.client():
+            with cache.client():
+                storing = group.create_task(cache.store(BLOB, prewarmed))
+                await until_held(prewarmed)
+            await until_held(prewarmed)
+            assert not storing.done()
+        async with asyncio.timeout(20):
+            await storing
+
+
+@pytest.mark.usefixtures("_clients_wait")
+async def test_the_check_of_all_entries_waits_for_clients_without_a_byte(
+    config: CacheConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cache.housekeeping._FIRST_SCRUB_S", 0.05)
+    instruments = Instruments()
+    eager = config.model_copy(update={"scrub_interval_s": 0.05, "scrub_rate_max": 1024 * MIB})
+
+    def checked_bytes() -> float:
+        return instruments.registry.get_sample_value("glint_scrub_bytes_total") or 0
+
+    async with ImageCache(eager, instruments) as cache:
+        await cache.store(BLOB, GatedSource(CONTENT))
+        with cache.client():
+            before_bytes = checked_bytes()
+            await until(lambda: checked_bytes() > before_bytes)
+            began_bytes = checked_bytes()
+            await asyncio.sleep(0.1)
+            assert checked_bytes() <= began_bytes + MIB  # one extent may have been on its way when he came
+        await until(lambda: checked_bytes() > began_bytes + CONTENT.size_bytes)
+
+
+async def test_pieces_are_small_beside_clients_and_as_they_come_without_any(cache: ImageCache) -> None:
+    async def given() -> AsyncIterator[bytes]:
+        yield OTHER.read()
+        yield b"end"
+
+    assert [len(piece) async for piece in cache.unhurried(given())] == [MIB, 3]
+
+    came(cache)
+    beside = cache.unhurried(given())
+    assert len(await anext(beside)) == PATIENT_BYTES
+    await beside.aclose()
+
+
 async def test_a_prewarm_takes_one_piece_while_a_client_has_all_of_his(cache: ImageCache) -> None:
     prewarmed, other = GatedSource(CONTENT), GatedSource(OTHER)
-    cache.client_came()
+    came(cache)
     async with asyncio.TaskGroup() as group:
         storing = group.create_task(cache.store(BLOB, prewarmed))
         await until_held(prewarmed)
@@ -89,7 +176,7 @@ async def test_a_prewarm_takes_one_piece_while_a_client_has_all_of_his(cache: Im
 
 async def test_a_prewarm_that_holds_back_makes_haste_when_a_client_joins_it(cache: ImageCache) -> None:
     source = GatedSource(CONTENT)
-    cache.client_came()
+    came(cache)
     async with asyncio.TaskGroup() as group:
         group.create_task(cache.store(BLOB, source))
         await until_held(source)
@@ -105,7 +192,7 @@ async def test_a_client_of_another_worker_counts_until_that_worker_is_gone(
 ) -> None:
     source = GatedSource(CONTENT)
     async with asyncio.TaskGroup() as group, another_worker(config) as other:
-        other.client_came()
+        came(other)
         group.create_task(cache.store(BLOB, source))
         await until_held(source)
 
@@ -130,7 +217,7 @@ async def test_prewarms_hold_no_prewarms_back(cache: ImageCache) -> None:
 
 async def test_all_go_on_when_no_client_came_for_a_moment(cache: ImageCache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cache.traffic.QUIET_S", 0.2)
-    cache.client_came()
+    came(cache)
     async with asyncio.timeout(20):
         await cache.store(BLOB, GatedSource(CONTENT))
 
@@ -138,7 +225,7 @@ async def test_all_go_on_when_no_client_came_for_a_moment(cache: ImageCache, mon
 async def test_an_entry_is_read_back_slowly_beside_clients(cache: ImageCache, config: CacheConfig) -> None:
     await cache.store(BLOB, GatedSource(CONTENT))
     async with asyncio.TaskGroup() as group, another_worker(config) as other:
-        other.client_came()
+        came(other)
         proving = group.create_task(cache.store(BLOB, GatedSource(CONTENT)))
         given_up = group.create_task(cache.store(BLOB, GatedSource(CONTENT)))
         await fetch(other, GatedSource(OTHER), OTHER_BLOB)
@@ -160,7 +247,7 @@ async def test_a_real_store_gives_a_client_all_and_a_prewarm_next_to_nothing(cac
             return blob_of(content, name), stores.source([Location(url=origin.url(name))], content.size_bytes)
 
         disk, wanted = registered("disk"), registered("wanted")
-        cache.client_came()
+        came(cache)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(cache.store(*disk))
         async with asyncio.timeout(20):

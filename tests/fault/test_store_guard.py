@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,37 @@ async def test_who_downloads_what_is_cached_holds_prewarms_back(
             await glint.fetch(cached)
 
         assert (await glint.services.prewarmer.status(wanted, MIB)).state is CacheState.FILLING
+
+
+async def test_who_downloads_what_is_cached_holds_copies_between_stores_back(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cache.traffic.QUIET_S", 3600)
+    backends = {"web": {"kind": "http"}, "other": {"kind": "file", "dir": str(tmp_path / "other")}}
+    cache, server = {"background_rate_beside_demand": 1}, {"drain_s": 0.1}  # which the copy would be waited for
+    settings = {"stores": {"backends": backends}, "cache": cache, "server": server}
+    async with serving(config_for(tmp_path, settings)) as glint:
+        cached, wanted = [await glint.register(CONTENT, origin.url(name)) for name in NAMES[:2]]
+        async with asyncio.timeout(30):
+            while "os_glance_import_task" in await image_of(glint, wanted):  # noqa: ASYNC110 - it is no event
+                await asyncio.sleep(0.01)
+        assert await glint.fetch(cached) == CONTENT.read()
+        reads = origin.counts(NAMES[1]).gets
+        asked = {"method": {"name": "copy-image"}, "stores": ["other"]}
+        async with glint.session.post(f"{glint.url}/v2/images/{wanted}/import", json=asked) as answer:
+            assert answer.status == 202
+        await glint.until(lambda: origin.counts(NAMES[1]).gets > reads)
+        for _ in range(20):
+            await glint.fetch(cached)
+
+        image = await image_of(glint, wanted)
+        assert (image["stores"], image["os_glance_importing_to_stores"]) == ("web", "other")
+
+
+async def image_of(glint: Served, image_id: str) -> dict[str, Any]:
+    async with glint.session.get(f"{glint.url}/v2/images/{image_id}") as answer:
+        document: dict[str, Any] = await answer.json()
+        return document
 
 
 async def present_bytes(glint: Served, image_id: str) -> int:
