@@ -102,7 +102,8 @@ class Call(DeliveryCall):
     def query(self) -> list[tuple[str, str]]:
         """The query string, decoded. Raises BadRequest if it is not UTF-8 or has what no database can look for."""
         try:
-            parameters = parse_qsl(self.request.rel_url.raw_query_string, keep_blank_values=True, errors="strict")
+            raw = self.request.rel_url.raw_query_string.replace(";", "&")  # one parts them as well as the other
+            parameters = parse_qsl(raw, keep_blank_values=True, errors="strict")
         except UnicodeError:
             raise BadRequest("The query string has characters that are not UTF-8.") from None
         if any("\0" in text for parameter in parameters for text in parameter):

@@ -18,11 +18,15 @@ from upstream.types import Visibility
 
 SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
 _MEMBER_STATUSES = ("pending", "accepted", "rejected", "all")
-_INTEGERS = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
 _TIMES = frozenset({"created_at", "updated_at"})
 _LISTS = frozenset({"name", "id", "status", "container_format", "disk_format"})
 _STRINGS = frozenset({"owner", "checksum", "os_hash_algo", "os_hash_value"})
 _INT64_MAX = 2**63 - 1
+_INT32_MAX = 2**31 - 1
+_INTEGERS: Mapping[str, int] = MappingProxyType(
+    {"size": _INT64_MAX, "virtual_size": _INT64_MAX, "min_disk": _INT32_MAX, "min_ram": _INT32_MAX}
+)
+"""Each with the greatest number that its column holds."""
 _BOUNDS: Mapping[str, Operator] = MappingProxyType({"_min": Operator.GTE, "_max": Operator.LTE})
 
 # A quoted item, or a run without commas; either may be followed by a comma.
@@ -121,8 +125,12 @@ def _bound(name: str, value: str) -> Filter:
     field = name[:-4]
     if field not in _INTEGERS:
         raise BadRequest(f"Unable to filter by '{name}': ranges exist for {', '.join(sorted(_INTEGERS))}.")
-    number = _integer(value, f"Unable to filter on a range with a non-numeric value: '{name}' must be an integer")
-    return Filter(field=field, operator=_BOUNDS[name[-4:]], value=number)
+    try:
+        number = int(value)
+    except ValueError:
+        raise BadRequest(f"Unable to filter on a range: '{name}' must be an integer, got {value[:40]!r}") from None
+    within = max(-_INTEGERS[field], min(number, _INTEGERS[field]))
+    return Filter(field=field, operator=_BOUNDS[name[-4:]], value=within)
 
 
 def _time(name: str, value: str) -> Filter:

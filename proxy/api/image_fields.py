@@ -111,10 +111,18 @@ def column_value(name: str, value: Any) -> Any:
     if name == "visibility":
         return Visibility(value)
     if name == "tags":
+        for tag in value:
+            check_letters("A tag", tag)
         return tuple(dict.fromkeys(value))
-    if name == "name" and value and max(value) > _BASIC_PLANE_MAX:
-        raise BadRequest("The name must not contain characters of 4 bytes: not every database can hold them.")
+    if name in {"name", "owner"} and value:
+        check_letters(f"The {name}", value)
     return value
+
+
+def check_letters(what: str, text: str) -> None:
+    """Raises BadRequest for what not every database can hold; as Glance does, whichever the database is."""
+    if not text.isascii() and max(text) > _BASIC_PLANE_MAX:
+        raise BadRequest(f"{what} must not contain characters of 4 bytes: not every database can hold them.")
 
 
 def check_protections(names: Iterable[str], may: May) -> None:
@@ -131,8 +139,9 @@ def protected(name: str) -> Forbidden:
 def property_value(name: str, value: object) -> str | None:
     """The value of a custom property, as text: numbers and booleans are what the operator's schema may ask for.
 
-    Raises BadRequest if no column takes it.
+    Raises BadRequest if no column takes it or its name.
     """
+    check_letters("The name of a custom property", name)
     if value is None:
         return None
     if isinstance(value, bool):
@@ -145,6 +154,7 @@ def property_value(name: str, value: object) -> str | None:
         raise BadRequest(f"The value of '{name}' is neither a text nor a number, and no other can be kept.")
     if len(value.encode("utf-8", "surrogatepass")) > _VALUE_MAX_BYTES:
         raise BadRequest(f"The value of '{name}' has more than {_VALUE_MAX_BYTES} bytes.")
+    check_letters(f"The value of '{name}'", value)
     return value
 
 

@@ -42,6 +42,12 @@ class ImportRequest:
     def copies(self) -> bool:
         return self.name == COPY_IMAGE
 
+    @property
+    def uri(self) -> str | None:
+        """What web-download asks: blanks around it do not count, as in Glance. None if it is no text."""
+        uri = self.method.get("uri")
+        return uri.strip() if isinstance(uri, str) else None
+
 
 def parse(document: Any, methods: Collection[str]) -> ImportRequest:
     """Raises BadRequest."""

@@ -69,10 +69,9 @@ def _present(call: Call, image: Image) -> set[str | None]:
 async def _check_uri(call: Call, request: ImportRequest) -> None:
     if request.name != import_requests.WEB_DOWNLOAD:
         return
-    uri = request.method.get("uri")
-    if not isinstance(uri, str):
+    if request.uri is None:
         raise BadRequest("URI for web-download does not pass filtering: there is none.")
     try:
-        await call.services.importer.check_uri(uri)
+        await call.services.importer.check_uri(request.uri)
     except (Denied, Invalid) as error:
         raise BadRequest(f"URI for web-download does not pass filtering: {error}") from error

@@ -5,6 +5,7 @@ everything that Glance offers with `enabled_backends` is offered; what it offers
 `with_cache`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ _PREFIXES = {
     True: frozenset({"v2", *(f"v{version}" for version in VERSIONS)}),
     False: frozenset({"v2", *(f"v{version}" for version in VERSIONS_WITHOUT_CACHE)}),
 }
+_SLASHES = re.compile("//+")
 _MEDIA_TYPE = "application/vnd.openstack.images-"
 OPEN_PATHS = frozenset({"/versions", "/healthcheck"})
 
@@ -24,15 +26,34 @@ OPEN_PATHS = frozenset({"/versions", "/healthcheck"})
 def api_path(path: str, accept: str, *, with_cache: bool = True) -> str:
     """The path in the route table: under `/v2`, one of `OPEN_PATHS`, or `/` for what names no version we speak.
 
-    Slashes around the version may be doubled, as by clients that join an endpoint with a path; those further on count.
+    Doubled slashes count as one, as by clients that join an endpoint with a path.
     """
+    path = _SLASHES.sub("/", path)
     head, slash, rest = path.lstrip("/").partition("/")
     if f"/{head}" in OPEN_PATHS:
         return f"/{head}"
     accepted = _PREFIXES[with_cache]
     if accept.startswith(_MEDIA_TYPE):
         return f"/v2/{path.lstrip('/')}" if accept.removeprefix(_MEDIA_TYPE) in accepted else "/"
-    return f"/v2{slash}{rest.lstrip('/')}" if head in accepted else "/"
+    return f"/v2{slash}{rest}" if head in accepted else "/"
+
+
+def resolved(path: str) -> str:
+    """`path` without the segments `.` and `..`, as uWSGI and Apache hand it on to a Glance.
+
+    To be asked before `%2E` is decoded: that belongs to a name.
+    """
+    if not path.startswith("/") or "/." not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in {"", "."}:
+            kept.append(segment)
+    end = "/" if kept and segments[-1] in {"", ".", ".."} else ""
+    return f"/{'/'.join(kept)}{end}"
 
 
 def version_list(endpoint: str, *, with_cache: bool = True) -> dict[str, Any]:

@@ -33,12 +33,11 @@ class Importer:
         self, context: Context, image: Image, request: ImportRequest, stores: Sequence[str], *, stale: str | None = None
     ) -> ImportJob:
         document = dict(import_requests.with_defaults(request))
-        uri = request.method.get("uri")
-        if isinstance(uri, str):
-            document["method"] = {**document["method"], "uri": _shown(uri)}
+        if request.uri is not None:
+            document["method"] = {**document["method"], "uri": _shown(request.method["uri"])}
         task_input = {"image_id": image.id, "import_req": document, "backend": list(stores)}
         task = new_task(ImportJob.TASK_TYPE, context, image.id, task_input)
-        return ImportJob(self.tools, task, context, ImportProgress.begin(image, stores), uri=uri, stale=stale)
+        return ImportJob(self.tools, task, context, ImportProgress.begin(image, stores), uri=request.uri, stale=stale)
 
     def recovered(self, task: Task) -> ImportJob:
         """Of a record whose process is gone: to be undone and released, not run."""

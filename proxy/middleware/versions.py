@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from proxy.api.cors import response_headers
 from proxy.api.forwarding import Entrance, check_host, forwarded
-from proxy.api.negotiation import api_path
+from proxy.api.negotiation import api_path, resolved
 from proxy.config import Config
 from proxy.errors import BadRequest
 from proxy.middleware.state import SERVICES, STATE, State
@@ -38,7 +38,7 @@ def entrance_of(request: web.Request, *, believes: bool) -> Entrance:
 def path_of(request: web.Request) -> str:
     """Raises BadRequest for one that is not UTF-8."""
     try:
-        path = unquote(request.rel_url.raw_path, errors="strict")
+        path = unquote(resolved(request.rel_url.raw_path), errors="strict")
         path.encode()
     except UnicodeError:
         raise BadRequest("The URL has characters that are not UTF-8.") from None

@@ -72,7 +72,7 @@ ODD_IMAGES: Mapping[str, tuple[str, int]] = {
     "NaN as a property": ('{"x": NaN}', 400),
     "four bytes in the name": ('{"name": "\U0001f600"}', 400),
     "an escaped pair in the name": ('{"name": "\\ud83d\\ude00"}', 400),
-    "four bytes in a property": ('{"x": "\U0001f600"}', 201),
+    "four bytes in a property": ('{"x": "\U0001f600"}', 400),
     "a property without a name": ('{"": "x"}', 201),
     "a long name of a property": ('{"' + "x" * 256 + '": "x"}', 400),
     "a long owner": ('{"owner": "' + "x" * 256 + '"}', 400),

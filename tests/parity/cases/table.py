@@ -24,6 +24,7 @@ from tests.parity.cases import (
     metadef_namespaces,
     metadef_schemas,
     metadef_tags,
+    odd_requests,
     patching,
     personas,
     plugins,
@@ -77,4 +78,5 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "quotas": quotas.CASES,
     "limits": limits.CASES,
     "plugins": plugins.CASES,
+    "odd_requests": odd_requests.CASES,
 }

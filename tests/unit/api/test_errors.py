@@ -57,7 +57,7 @@ JSON = '{"message": "no <b> & \'c\'<br /><br />\\n\\n\\n", "code": "404 Not Foun
         ("application/json", "application/json", JSON),
         ("text/html;q=0.1, application/*", "application/json", JSON),
         ("text/html;q=0, */*", "application/json", JSON),
-        ("application/json;q=x", "text/plain", TEXT),
+        ("application/json;q=x", "text/html", HTML),
     ],
 )
 def test_the_form_of_an_error_follows_accept(accept: str, content_type: str, body: str) -> None:

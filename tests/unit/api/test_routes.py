@@ -1,7 +1,7 @@
 import pytest
 
 from proxy.api import images, tags
-from proxy.api.negotiation import VERSIONS, api_path, version_list
+from proxy.api.negotiation import VERSIONS, api_path, resolved, version_list
 from proxy.api.routes import ROUTES, RouteTable
 from proxy.errors import MethodNotAllowed, MethodUnknown, NoSuchResource
 
@@ -58,7 +58,7 @@ def test_no_row_stands_twice() -> None:
         ("//v2/images/i", "", "/v2/images/i"),
         ("/v2//images", "", "/v2/images"),
         ("/v2//", "", "/v2/"),
-        ("/v2/images//i", "", "/v2/images//i"),
+        ("/v2/images//i///", "", "/v2/images/i/"),
         ("/v2.19/images", "", "/"),
         ("/V2/images", "", "/"),
         ("/images", "", "/"),
@@ -70,6 +70,24 @@ def test_no_row_stands_twice() -> None:
 )
 def test_the_version_is_found_in_the_path_or_in_accept(path: str, accept: str, meant: str) -> None:
     assert api_path(path, accept) == meant
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v2/images/i", "/v2/images/i"),
+        ("//v2///images/./i", "/v2/images/i"),
+        ("/v2/./images/x/../i", "/v2/images/i"),
+        ("/v2/images/i/", "/v2/images/i/"),
+        ("/v2/images/i/..", "/v2/images/"),
+        ("/../../v2/.", "/v2/"),
+        ("/v2/images/%2E%2E/a%2F%2Fb", "/v2/images/%2E%2E/a%2F%2Fb"),
+        ("/v2/images/.hidden/..a", "/v2/images/.hidden/..a"),
+        ("*", "*"),
+    ],
+)
+def test_the_dots_of_a_path_are_resolved_before_anything_is_decoded(path: str, meant: str) -> None:
+    assert resolved(path) == meant
 
 
 def test_the_newest_version_is_current_and_every_version_is_accepted() -> None:
