@@ -88,6 +88,7 @@ def p99(values: Sequence[float]) -> float:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("hang", HANGS)
 def test_a_disk_that_hangs_for_a_minute_costs_no_request_and_little_of_the_first_byte(
     tmp_path: Path, hang: str, capsys: pytest.CaptureFixture[str]
