@@ -101,7 +101,7 @@ class KeystoneAuthentication:
         if service is None and not _stands_alone(body, method=method, path=path):
             raise Unauthenticated(_REQUIRED)
         service_roles = roles_of(service.document) if service is not None else frozenset()
-        return replace(context, request_id=request_id, service_roles=service_roles)
+        return context.of_request(request_id, service_roles)
 
     async def _service(self, header: str | None) -> TokenBody | None:
         """The service that calls for the user, None if there is none or, with `delay_auth_decision`, no good one."""

@@ -2,10 +2,9 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from aiohttp import web
-
 from proxy.app import build_app
 from proxy.config import Config
+from proxy.direct import DirectApp
 from proxy.edge import EdgeServices, build_edge_app, open_edge
 from proxy.services import Delivery, Services, open_services
 
@@ -15,7 +14,7 @@ def open_for(config: Config, notices: int | None = None) -> AbstractAsyncContext
     return open_edge(config, notices) if config.registry.kind == "glance" else open_services(config, notices)
 
 
-def app_for(services: Delivery) -> web.Application:
+def app_for(services: Delivery) -> DirectApp:
     """The application over what `open_for` opened."""
     if isinstance(services, EdgeServices):
         return build_edge_app(services)

@@ -26,7 +26,7 @@ class Departure:
             log.info("server.leaving", notice_s=notice_s)
             await asyncio.sleep(notice_s)
 
-    async def end_connection(self, request: web.Request, response: web.StreamResponse) -> None:
+    def end_connection(self, request: web.Request, response: web.StreamResponse) -> None:
         """A signal of the application, when it prepares an answer."""
         if self.is_announced:
             response.headers[hdrs.CONNECTION] = "close"

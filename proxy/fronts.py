@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from metrics import MetricsConfig, RegistryInstruments, watch_loop_lag
 from proxy.composition import app_for, open_for
 from proxy.config import Config
-from proxy.listening import Listening
+from proxy.listening import Application, Listening
 from proxy.services import Delivery
 from proxy.transfer import begin_with
 from upstream.http import is_loopback
@@ -27,7 +26,7 @@ log = structlog.get_logger(__name__)
 class Opened:
     """An application that can answer. When it is to stop, `give_notice` is awaited, then `begin_drain` called."""
 
-    app: web.Application
+    app: Application
     numbers: CollectorRegistry
     give_notice: Callable[[], Awaitable[None]]
     begin_drain: Callable[[], None]

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,10 +12,19 @@ from typing import Any, Protocol
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from proxy.direct import DirectApp
+
+Application = web.Application | DirectApp
+
 CLEANUP_S = 10.0  # for what requests that were cut have to undo
 _BACKLOG = 4096
-_UPLOAD_BUFFER_BYTES = 1024 * 1024
-_KEEPALIVE_S = 75.0  # also for the first head of a connection, however slowly it comes
+_SHUTDOWN_S = 0.1  # for what is left of connections: requests were waited for before
+_CONNECTIONS: Mapping[str, Any] = {
+    "access_log": None,
+    "auto_decompress": False,  # image data are kept as they come, whatever their Content-Encoding
+    "keepalive_timeout": 75.0,  # also for the first head of a connection, however slowly it comes
+    "read_bufsize": 1024 * 1024,  # of uploads
+}
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -109,7 +118,7 @@ def address_of(listeners: Sequence[socket.socket]) -> tuple[str, int]:
 
 @asynccontextmanager
 async def serving(
-    app: web.Application, listeners: Sequence[socket.socket], *, drain_s: float, tls: ssl.SSLContext | None = None
+    app: Application, listeners: Sequence[socket.socket], *, drain_s: float, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[None]:
     """Answer what comes in on `listeners`, which are closed in the end.
 
@@ -118,15 +127,8 @@ async def serving(
     async with AsyncExitStack() as stack:
         for listener in listeners:
             stack.callback(listener.close)
-        requests = _Requests(app)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            auto_decompress=False,  # image data are kept as they come, whatever their Content-Encoding
-            shutdown_timeout=0.1,  # for what is left of connections: requests were waited for before
-            keepalive_timeout=_KEEPALIVE_S,
-            read_bufsize=_UPLOAD_BUFFER_BYTES,
-        )
+        requests = _Requests()
+        runner = requests.runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.push_async_callback(requests.drain, runner, drain_s)
@@ -138,20 +140,29 @@ async def serving(
 class _Requests:
     """The requests under way. aiohttp's own draining takes `drain_s` twice, 0 for ever, and leaves cut ones alone."""
 
-    def __init__(self, app: web.Application) -> None:
+    def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
+
+    def runner(self, app: Application) -> web.BaseRunner:
+        if isinstance(app, DirectApp):
+            return web.ServerRunner(app.server(self._watch, **_CONNECTIONS), shutdown_timeout=_SHUTDOWN_S)
 
         @web.middleware
         async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
-            task = asyncio.current_task()
-            assert task is not None
-            self._running.add(task)  # until it has ended: a small answer leaves after its handler
-            task.add_done_callback(self._running.discard)
+            self._watch()
             return await handler(request)
 
         app.middlewares.insert(0, watch)
+        return web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S, **_CONNECTIONS)
 
-    async def drain(self, runner: web.AppRunner, drain_s: float) -> None:
+    def _watch(self) -> None:
+        """Keep this task until it has ended: a small answer leaves after its handler."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def drain(self, runner: web.BaseRunner, drain_s: float) -> None:
         """Take no more, wait for what runs, and in the end cut it: the services close when all has been undone."""
         await asyncio.sleep(0)  # who waits in the sockets' queues is accepted: closing them would cut him
         for site in runner.sites:

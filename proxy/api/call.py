@@ -21,8 +21,6 @@ from proxy.policy import Action
 from proxy.services import Delivery, Services
 from upstream.types import Context, Image
 
-SCHEMAS = web.AppKey("schemas", Schemas)
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -75,10 +73,7 @@ class Call(DeliveryCall):
     """What the other handlers get."""
 
     services: Services
-
-    @property
-    def schemas(self) -> Schemas:
-        return self.request.app[SCHEMAS]
+    schemas: Schemas
 
     async def image(self) -> Image:
         """The image that the path names, if the caller may see it, with what he may read of it. Raises NotFound."""

@@ -11,7 +11,8 @@ from aiohttp.typedefs import Handler
 
 from proxy.api.accept import preferred
 from proxy.errors import MethodNotAllowed, RangeNotSatisfiable, UnsupportedMediaType, status_of
-from proxy.middleware.state import SERVICES, STATE
+from proxy.middleware.state import STATE
+from proxy.services import Delivery
 from upstream.errors import Unauthenticated, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -37,8 +38,7 @@ _HTML = """<html>
 </html>"""
 
 
-@web.middleware
-async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def errors(request: web.Request, *, handler: Handler, services: Delivery) -> web.StreamResponse:
     """Everything that handlers raise ends here. Of what nobody expected the client learns nothing."""
     try:
         return await handler(request)
@@ -50,10 +50,10 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
             return _cut(request, started, error)
         if request.transport is None and isinstance(error, ConnectionError):
             raise
-        return _answer(request, error)
+        return _answer(request, error, services)
 
 
-def _answer(request: web.Request, error: Exception) -> web.StreamResponse:
+def _answer(request: web.Request, error: Exception, services: Delivery) -> web.StreamResponse:
     status = status_of(error)
     if status is None:
         log.error("request.failed", error=type(error).__name__, exc_info=error)
@@ -70,7 +70,7 @@ def _answer(request: web.Request, error: Exception) -> web.StreamResponse:
         response.headers["Accept-Patch"] = ", ".join(error.accepted)
     elif isinstance(error, RangeNotSatisfiable) and error.size_bytes is not None:
         response.headers[hdrs.CONTENT_RANGE] = f"bytes */{error.size_bytes}"  # RFC 9110, section 15.5.17
-    elif isinstance(error, Unauthenticated) and (challenge := request.app[SERVICES].authenticator.challenge):
+    elif isinstance(error, Unauthenticated) and (challenge := services.authenticator.challenge):
         response.headers[hdrs.WWW_AUTHENTICATE] = challenge
     elif isinstance(error, Unavailable) and error.retry_after_s is not None:
         response.headers[hdrs.RETRY_AFTER] = str(math.ceil(error.retry_after_s))

@@ -7,7 +7,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from proxy.logs import log_with
-from proxy.middleware.state import SERVICES, STATE, State
+from proxy.middleware.state import STATE, State
+from proxy.services import Delivery
 
 log = structlog.get_logger(__name__)
 
@@ -15,8 +16,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"
 _ABORTED = 499  # nobody was there to read an answer; the number that nginx made known
 
 
-@web.middleware
-async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def observe(request: web.Request, *, handler: Handler, services: Delivery) -> web.StreamResponse:
     """Outermost, so that its time is the client's time but for the sending of a small body.
 
     `body_bytes` are those announced; `is_cut` says that the connection was gone, so not all of them need have left.
@@ -34,7 +34,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         took_s = time.monotonic() - started_s
         route = state.route.path if state.route else "unmatched"
         method = request.method if request.method in _METHODS else "other"
-        request.app[SERVICES].instruments.count_request(method, route, status, took_s)
+        services.instruments.count_request(method, route, status, took_s)
         log.info(
             "request.finished",
             method=request.method,

@@ -1,4 +1,4 @@
-"""What middlewares leave on a request for those further in, and for the log written at the end."""
+"""What is left on a request for those further in, and for the log written at the end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,7 @@ from aiohttp import web
 
 from proxy.api.forwarding import Entrance
 from proxy.api.routes import Route
-from proxy.services import Delivery
 from upstream.types import Context
-
-SERVICES = web.AppKey("services", Delivery)
 
 
 @dataclass(slots=True)

@@ -4,12 +4,12 @@ from urllib.parse import unquote
 
 from aiohttp import hdrs, web
 
-from proxy.api.cors import response_headers
+from proxy.api.cors import CorsConfig, response_headers
 from proxy.api.forwarding import Entrance, check_host, forwarded
 from proxy.api.negotiation import api_path, resolved
 from proxy.config import Config
 from proxy.errors import BadRequest
-from proxy.middleware.state import SERVICES, STATE, State
+from proxy.middleware.state import STATE, State
 
 
 def locate(request: web.Request, state: State, config: Config) -> None:
@@ -45,10 +45,10 @@ def path_of(request: web.Request) -> str:
     return path
 
 
-async def tell_pages(request: web.Request, response: web.StreamResponse) -> None:
+def tell_pages(cors: CorsConfig, request: web.Request, response: web.StreamResponse) -> None:
     """A signal: what pages of other origins may do with the answer, whichever it is."""
     state = request.get(STATE)
     if state is None or state.path == "/healthcheck":
         return
-    if said := response_headers(request.app[SERVICES].config.cors, request.method, request.headers):
+    if said := response_headers(cors, request.method, request.headers):
         response.headers.update(said)

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from proxy.app import build_app
+from proxy.listening import address_of, bind, serving
 from tests.served import Served
 
 V21 = "application/openstack-images-v2.1-json-patch"
@@ -35,14 +35,10 @@ class Answer:
 @asynccontextmanager
 async def served_with(served: Served, **services: Any) -> AsyncIterator["Client"]:
     """The same Glint behind a second port, with some of its services replaced."""
-    runner = web.AppRunner(build_app(replace(served.services, **services)))
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
+    listeners = await bind("127.0.0.1", 0, "server")
+    host, port = address_of(listeners)
+    async with serving(build_app(replace(served.services, **services)), listeners, drain_s=5):
         yield Client(replace(served, url=f"http://{host}:{port}"))
-    finally:
-        await runner.cleanup()
 
 
 @dataclass(frozen=True, slots=True)

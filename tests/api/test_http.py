@@ -9,9 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
+from proxy import listening
+from proxy.direct import DirectApp
 from proxy.middleware.errors import errors
 from proxy.middleware.request_id import name_response
 from proxy.middleware.state import STATE, State
@@ -154,7 +155,7 @@ async def test_an_unexpected_error_is_logged_and_not_told(guarded: Client) -> No
     assert any(isinstance(entry.get("exc_info"), ZeroDivisionError) for entry in logs)
 
 
-async def test_an_error_after_the_head_cuts_the_connection() -> None:
+async def test_an_error_after_the_head_cuts_the_connection(client: Client) -> None:
     """No client takes the part for the whole, and nobody writes a second answer into the first."""
 
     async def fails_in_the_middle(request: web.Request) -> web.StreamResponse:
@@ -163,18 +164,15 @@ async def test_an_error_after_the_head_cuts_the_connection() -> None:
         await response.write(b"ab")
         raise ZeroDivisionError
 
-    @web.middleware
-    async def stateful(request: web.Request, handler: Any) -> web.StreamResponse:
+    async def guarded(request: web.Request) -> web.StreamResponse:
         request[STATE] = State()
-        response: web.StreamResponse = await handler(request)
-        return response
+        return await errors(request, handler=fails_in_the_middle, services=client.served.services)
 
-    app = web.Application(middlewares=[stateful, errors])
-    app.on_response_prepare.append(name_response)
-    app.router.add_get("/", fails_in_the_middle)
-    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+    listeners = await listening.bind("127.0.0.1", 0, "server")
+    host, port = listening.address_of(listeners)
+    async with listening.serving(DirectApp(guarded, [name_response]), listeners, drain_s=5):
         with capture_logs() as logs, pytest.raises(aiohttp.ClientError):
-            async with session.get(server.make_url("/")) as answer:
+            async with client.served.session.get(f"http://{host}:{port}/") as answer:
                 await answer.read()
     assert [entry["event"] for entry in logs] == ["response.cut"]
 

@@ -83,7 +83,7 @@ def is_bound(document: Document) -> bool:
     Source: keystonemiddleware, enforce_token_bind = permissive.
     """
     bind = document["token"].get("bind")
-    return isinstance(bind, Mapping) and "kerberos" in bind
+    return isinstance(bind, dict) and "kerberos" in bind
 
 
 def permits(document: Document, *, method: str, path: str) -> bool:
@@ -92,7 +92,7 @@ def permits(document: Document, *, method: str, path: str) -> bool:
     Source: keystonemiddleware/auth_token, validate_allowed_request, with service_type = image.
     """
     credential = document["token"].get("application_credential")
-    rules = credential.get("access_rules") if isinstance(credential, Mapping) else None
+    rules = credential.get("access_rules") if isinstance(credential, dict) else None
     if rules is None:
         return True
     return isinstance(rules, list) and any(

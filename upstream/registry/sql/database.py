@@ -73,8 +73,11 @@ class Database:
         if self.threads is None:
             async with self.statement() as connection:
                 return await run(connection, script)
-        with translated():
+        try:
             return await self.threads.run(script, within_s=self._statement_s)
+        except Exception:
+            with translated():  # entered for an error alone: it costs a look-up a fiftieth
+                raise
 
     async def snapshot(self, script: Script[T]) -> T:
         """What a reading script comes to whose statements all see the same moment. Raises as `ask`."""

@@ -96,8 +96,9 @@ def whole(dialect: Dialect, image_ids: Collection[str], projects: Collection[str
     records: dict[str, Record] = {}
     for ids in _pieces(image_ids):
         rows = yield _question(dialect, ids, tuple(projects), with_images=True)
-        records |= _records(dialect, [row for row in rows if row[0] == _IMAGE])
-        _attach(records, rows)
+        found = _records(dialect, [row for row in rows if row[0] == _IMAGE])
+        _attach(found, rows)
+        records |= found
     return records
 
 
@@ -152,23 +153,21 @@ def _aware(moment: datetime | None) -> datetime | None:
 
 def _attach(records: Mapping[str, Record], rows: Rows) -> None:
     """Hand every child to its image. No order of the rows is relied on; the rows' ids give the order."""
-    touched = set()
     for row in rows:
-        kind, image_id, row_id, first, second = row[:5]
-        if kind == _IMAGE or (record := records.get(image_id)) is None:
+        kind = row[0]
+        if kind == _IMAGE or (record := records.get(row[1])) is None:
             continue
         if kind == _PROPERTY:
-            record.properties[first] = second
+            record.properties[row[3]] = row[4]
         elif kind == _TAG:
-            record.tags.append((row_id, first))
+            record.tags.append((row[2], row[3]))
         elif kind == _LOCATION:
-            record.locations.append((row_id, first, second))
+            record.locations.append((row[2], row[3], row[4]))
         else:
-            record.members.add(first)
-        touched.add(image_id)
-    for image_id in touched:
-        records[image_id].tags.sort()
-        records[image_id].locations.sort()
+            record.members.add(row[3])
+    for record in records.values():
+        record.tags.sort()
+        record.locations.sort()
 
 
 def _pieces(image_ids: Collection[str]) -> Iterator[Sequence[str]]:
