@@ -8,14 +8,7 @@ import pytest
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from tests.rewriting import rewrite_ahead
-
 pytest_plugins = ["tests.peers.fixtures"]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("numprocesses", None):  # neither a run of one process, nor one of the workers of another
-        rewrite_ahead(config)
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
