@@ -1,18 +1,20 @@
 """The index and the folder together: made to agree, and changed one after the other. All of it blocks."""
 
 import errno
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
 import structlog
 
+from cache.demand import Demand
 from cache.disk import Folder
 from cache.errors import UnknownFormat
 from cache.index import Index
 from cache.policies import POLICIES
-from cache.rows import Usage
+from cache.rows import Entry, Usage
 from cache.types import Blob, CacheConfig
 
 log = structlog.get_logger(__name__)
@@ -23,24 +25,53 @@ _ORPHAN_S = 7.0  # looked at every second or so, later on a busy machine: gone w
 
 
 class Books:
-    """What the cache holds and what it has promised. For one thread, which opens it first and closes `index`."""
+    """What the cache holds and what it has promised. For one thread, which opens it first and closes it."""
 
     index: Index
 
     def __init__(self, folder: Folder, config: CacheConfig) -> None:
         self.folder, self.policy = folder, POLICIES[config.policy]
         self._config = config
+        self._demand: Demand | None = None
         self._is_settled = False  # whether this index and the folder were made to agree
         self._orphans: dict[str, tuple[tuple[int, int, int], float]] = {}
 
-    def open(self) -> None:
+    def open(self) -> Demand:
+        """Open all that stays open in the folder. What is not for the books lives until `close`, too.
+
+        Raises OSError, sqlite3.Error, UnknownFormat; it may be tried again then.
+        """
         self.folder.prepare()
+        # Before the index, which SQLite would open for reading where it cannot be written, and never for writing again.
+        demand = Demand(self.folder.root / "demand.lock")
+        try:
+            self._open_index()
+        except BaseException:
+            demand.close()
+            raise
+        self._demand = demand
+        return demand
+
+    def close(self) -> None:
+        """Whether or not it was opened."""
+        if self._demand is not None:
+            self.index.close()
+            self._demand.close()
+
+    def _open_index(self) -> None:
         try:
             self.index = Index(self.folder.index_path)
-        except sqlite3.OperationalError:  # locked, or the disk is full: the index itself is well
+        except sqlite3.OperationalError as error:  # locked, or the disk is full: the index itself is well
+            self._check_permissions(error)
             raise
         except sqlite3.DatabaseError as error:
             self._replace_index(error)
+
+    def _check_permissions(self, error: sqlite3.Error) -> None:
+        """SQLite does not say why a file cannot be opened. Raises PermissionError if we may not."""
+        for path in self.folder.root.glob(f"{self.folder.index_path.name}*"):
+            if not os.access(path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from error
 
     def _replace_index(self, error: sqlite3.Error) -> None:
         log.error("index.damaged", error=str(error), reason="a new one is made of what lies in the folder")
@@ -147,6 +178,15 @@ class Books:
             found = None
         self.index.forget(key, self.folder.has_entry)
         return found.size_bytes if found else None
+
+    def entries(self) -> list[Entry]:
+        return self.index.entries()
+
+    def entry(self, key: str) -> Entry | None:
+        return self.index.entry(key)
+
+    def touch(self, hits: Mapping[str, int]) -> None:
+        self.index.touch(hits, self.policy, self._config.size_max)
 
     def pin(self, key: str, *, pinned: bool) -> bool:
         has_entry = self.index.pin(key, pinned=pinned)

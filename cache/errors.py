@@ -24,7 +24,7 @@ class DiskFailed(CacheUnusable):
 
     def __init__(self, operation: str, error: OSError | sqlite3.Error) -> None:
         super().__init__(f"the cache's disk refused to {operation}: {getattr(error, 'strerror', None) or error}")
-        self.operation = operation
+        self.operation, self.error = operation, error
 
 
 class HeldUp(CacheUnusable):

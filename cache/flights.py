@@ -53,17 +53,10 @@ class Flights:
         self._holding = Holding(config.fills_max)
         self._slots = asyncio.Semaphore(config.fills_max)
         self._group = asyncio.TaskGroup()
-        self._demand: Demand
+        self._demand: Demand | None = None
 
     async def __aenter__(self) -> Self:
-        self._demand = await self._opening("open", Demand, self._folder.root / "demand.lock")
-        try:
-            await self._group.__aenter__()
-        except BaseException:
-            self._demand.close()
-            raise
-        self._tools.traffic.open(self._demand)
-        self._holding.open(self._demand)
+        await self._group.__aenter__()
         return self
 
     async def __aexit__(
@@ -75,7 +68,12 @@ class Flights:
             await self._group.__aexit__(kind, error, trace)
         finally:
             self._tools.traffic.close()
-            self._demand.close()
+
+    def open(self, demand: Demand) -> None:
+        """From here on there are fills: the folder is open, and so is `demand`, until after the last one has ended."""
+        self._demand = demand
+        self._tools.traffic.open(demand)
+        self._holding.open(demand)
 
     def get(self, key: str) -> Flight | None:
         """The flight that somebody new may join."""
@@ -133,8 +131,9 @@ class Flights:
 
     def awaited_elsewhere(self) -> list[Flight]:
         """The fills that were begun for no client, and that one of another worker waits for by now. Blocks."""
+        demand = self._demand
         background = [flight for flight in list(self._filling) if flight.purpose != "demand"]
-        return [flight for flight in background if self._demand.is_told_elsewhere(flight.blob.key)]
+        return [flight for flight in background if demand and demand.is_told_elsewhere(flight.blob.key)]
 
     async def _run(self, flight: Flight) -> None:
         """The whole life of a flight. Its failure goes to its own readers, never to other flights."""
@@ -157,6 +156,7 @@ class Flights:
 
     async def _bring(self, flight: Flight) -> None:
         """Find the blob, or follow who fills it, or fill it; again whenever the file it hangs on goes away."""
+        self._ledger.check_open("open")
         while not flight.is_stored:
             if flight.progress.is_finished and not flight.is_wanted_on_disk:
                 return  # all readers are served, and what became of the file is nobody's concern
@@ -218,6 +218,7 @@ class Flights:
 
     async def _follow(self, flight: Flight, claim: Claim) -> None:
         try:
+            assert self._demand is not None  # as there is a claim
             ending = await follow(flight, claim, self._demand, stall_s=self._config.stall_s)
         except OSError as error:  # of the locks, or of the file's look
             raise DiskFailed("watch", error) from error

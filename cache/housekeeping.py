@@ -1,4 +1,4 @@
-"""What the cache does by itself: shows that its fills live, watches its disk, makes room, cleans up, checks entries."""
+"""What the cache does by itself: opens, shows that its fills live, watches its disk, makes room, cleans up, checks."""
 
 import asyncio
 import errno
@@ -15,10 +15,11 @@ from typing import Self
 import structlog
 
 from cache.disk import Folder
-from cache.errors import Abandoned, DiskFailed
+from cache.errors import Abandoned, DiskFailed, UnknownFormat
 from cache.files import become_reader, is_at
 from cache.flight import Flight
 from cache.flights import Flights
+from cache.health import may_pass
 from cache.ledger import Ledger
 from cache.scrub import Damage, Interrupted, Limiter, Reason, Scrubber, Suspect, check_entry, lasts_too_long
 from cache.sums import EXTENT_BYTES
@@ -64,6 +65,8 @@ class Housekeeping:
         self._probes = ThreadPoolExecutor(1, thread_name_prefix="cache-probe")
         self._scrubs = ThreadPoolExecutor(1, thread_name_prefix="cache-scrub")
         self._suspects: list[str] = []
+        self._opened = asyncio.Event()
+        self._told: str | None = None  # why the folder is not open, as it was logged
         self._stop = threading.Event()
         self._stack = AsyncExitStack()
 
@@ -126,7 +129,38 @@ class Housekeeping:
             if self._watch.may_probe():
                 await in_thread(self._probes, self._watch.probe, self._folder.root)
 
+    async def open(self) -> None:
+        """Try to open the folder: once before entering, then it is done by itself until there is one.
+
+        Raises UnknownFormat, DiskFailed, unless it is for the disk: then the cache is gone round.
+        """
+        try:
+            self._flights.open(await self._ledger.open())
+        except DiskFailed as error:
+            if not may_pass(error.error):
+                raise
+            self._watch.unopened()
+            self._tell_refusal(error)
+        else:
+            self._watch.opened()
+            self._opened.set()
+
+    def _tell_refusal(self, error: DiskFailed | UnknownFormat) -> None:
+        if str(error) != self._told:
+            self._told = str(error)
+            log.error("cache.unopened", dir=str(self._folder.root), error=str(error), reason="gone round, tried again")
+
+    async def _open_later(self) -> None:
+        """By now whatever keeps it from being opened may pass: also a folder below the one whose disk is missing."""
+        while not self._opened.is_set():
+            await asyncio.sleep(_EVERY_S)
+            try:
+                await self.open()
+            except (DiskFailed, UnknownFormat) as error:
+                self._tell_refusal(error)
+
     async def _keep(self) -> None:
+        await self._open_later()
         failed: DiskFailed | None = None
         for turn in itertools.count():
             try:
@@ -157,6 +191,7 @@ class Housekeeping:
         """Pass after pass, in one process at a time."""
         if not self._config.scrub_rate_max:
             return
+        await self._opened.wait()
         loop = asyncio.get_running_loop()
         await asyncio.sleep(min(_FIRST_SCRUB_S, self._config.scrub_interval_s))
         while True:

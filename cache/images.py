@@ -83,12 +83,15 @@ class ImageCache:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Raises UnknownFormat, and DiskFailed if the folder cannot be used."""
+        """Raises UnknownFormat, and DiskFailed if the folder cannot be used as it is configured.
+
+        If the disk refuses, it is gone round and tried again.
+        """
         async with AsyncExitStack() as stack:
             for threads in (self._openers, self._local_openers, self._threads, self._hashing, self._checkers):
                 stack.callback(threads.shutdown, wait=False)  # nothing runs in them any more
-            await self._ledger.open()
             stack.push_async_callback(self._ledger.close)
+            await self._housekeeping.open()
             await stack.enter_async_context(self._flights)
             await stack.enter_async_context(self._housekeeping)
             self._stack = stack.pop_all()
@@ -98,6 +101,10 @@ class ImageCache:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
+
+    def check_open(self, operation: str) -> None:
+        """Raises DiskFailed if the folder is not open. `operation` is what that keeps from being done."""
+        self._ledger.check_open(operation)
 
     def when_lost(self, refetch: Callable[[str], None]) -> None:
         """Have `refetch` called with the key of whatever should be there and is not: damaged, or left half filled."""
@@ -191,7 +198,11 @@ class ImageCache:
         return await self._ledger.pin(key, pinned=pinned)
 
     async def verify(self, key: str) -> Verdict:
-        """Read an entry back from the disk and compare it with its sums. A damaged one is quarantined and refetched."""
+        """Read an entry back from the disk and compare it with its sums. A damaged one is quarantined and refetched.
+
+        Raises DiskFailed.
+        """
+        self.check_open("read")
         return await self._housekeeping.verify(key)
 
     async def entries(self) -> list[Entry]:

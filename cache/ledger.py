@@ -5,13 +5,17 @@ One thread does all of it, in turn. Other processes have ledgers of their own on
 
 import asyncio
 import contextlib
+import errno
 import sqlite3
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 
 import structlog
 
 from cache.books import Books
+from cache.demand import Demand
 from cache.disk import Folder
 from cache.errors import DiskFailed
 from cache.holding import DiskWait
@@ -24,9 +28,12 @@ from metrics import Instruments
 
 log = structlog.get_logger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class Ledger:
-    """What the cache holds and what it has promised. Opened once, closed by whoever opened it.
+    """What the cache holds and what it has promised. Until it is opened, all calls raise DiskFailed with the reason.
 
     Against the limit count entries, promises, what is out of use and still read, and what is quarantined.
     """
@@ -38,19 +45,33 @@ class Ledger:
         self._touched: dict[str, int] = {}
         self._books = Books(folder, config)
         self._room = Room(self._books, config, instruments, self._count)
-        self._settling: asyncio.Future[int]
+        self._refusal: OSError | sqlite3.Error | None = OSError(errno.ENOTCONN, "its folder is not open")
+        self._settling: asyncio.Future[int] | None = None
 
-    async def open(self) -> None:
-        """Open the folder, and make it if there is none. Raises UnknownFormat, DiskFailed.
+    async def open(self) -> Demand:
+        """Open the folder, and make it if there is none. Raises UnknownFormat, DiskFailed; it may be tried again then.
 
+        What else stays open in the folder is given, and lives until `close`.
         On return the index is being made to agree with the folder: hits need not wait for that, all that is asked
         here does, since its one thread is busy.
         """
-        await self._disk("open its index", self._books.open)
+        try:
+            demand = await self._disk("open its index", self._books.open)
+        except DiskFailed as error:
+            self._refusal = error.error
+            raise
+        self._refusal = None
         self._settling = start_in_thread(self._thread, self._settle)
+        return demand
+
+    def check_open(self, operation: str) -> None:
+        """Raises DiskFailed if the folder is not open. `operation` is what that keeps from being done."""
+        if self._refusal is not None:
+            raise DiskFailed(operation, self._refusal)
 
     async def settled(self) -> None:
-        """Wait until index and folder agree. Raises DiskFailed if they could not be made to."""
+        """Wait until index and folder agree, once it is open. Raises DiskFailed if they could not be made to."""
+        assert self._settling is not None
         started = time.monotonic()
         try:
             wrong = await ended(self._settling)
@@ -69,15 +90,16 @@ class Ledger:
 
     async def mend(self, error: DiskFailed) -> None:
         """Make the index anew if the error came of its being damaged. Order of use, pins and promises are lost then."""
-        cause = error.__cause__
+        cause = error.error
         if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError):
-            await self._disk("make a new index", self._mend)
+            await self._call("make a new index", self._mend)
 
     async def close(self) -> None:
-        with contextlib.suppress(OSError, sqlite3.Error):
-            await ended(self._settling)
-        await self.flush()
-        await in_thread(self._thread, self._books.index.close)
+        if self._settling is not None:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                await ended(self._settling)
+            await self.flush()
+        await in_thread(self._thread, self._books.close)
         self._thread.shutdown(wait=False)
 
     async def reserve(self, name: str, blob: Blob, wait: DiskWait) -> None:
@@ -85,52 +107,52 @@ class Ledger:
 
         `wait` hears of it: not of the wait for the index at the start, nor of what removing takes while it goes on.
         """
-        if not self._settling.done():
+        if self._settling is not None and not self._settling.done():
             await asyncio.wait({self._settling})
         with wait(self._room.signs_of_life()):
             await self.flush()
-            await self._disk("evict", self._room.reserve, name, blob)
+            await self._call("evict", self._room.reserve, name, blob)
 
     async def release(self, name: str) -> None:
         """Give back a promise. If the disk refuses, `sweep` does it later."""
         try:
-            await self._disk("note the end of a fill", self._books.release, name)
+            await self._call("note the end of a fill", self._books.release, name)
         except DiskFailed as error:
             log.error("reservation.kept", name=name, error=str(error))
 
     async def commit(self, name: str, blob: Blob) -> None:
         """Turn a promise into an entry whose file is in its place. If the disk refuses, `sweep` does it later."""
         try:
-            await self._disk("note the entry", self._books.commit, name, blob)
+            await self._call("note the entry", self._books.commit, name, blob)
         except DiskFailed as error:
             log.error("entry.noted_later", name=name, error=str(error))
 
     async def evict(self, key: str) -> int | None:
         """Take an entry out of use and return its size, or None if there is none. Raises DiskFailed if it stays."""
-        size_bytes = await self._disk("evict", self._books.evict, key)
+        size_bytes = await self._call("evict", self._books.evict, key)
         if size_bytes is not None:
             self._count(key, size_bytes, "operator")
         return size_bytes
 
     async def quarantine(self, key: str) -> None:
         """Take a damaged entry out of service; its bytes stay for the operator while there is room."""
-        await self._disk("quarantine", self._books.quarantine, key)
+        await self._call("quarantine", self._books.quarantine, key)
 
     async def pin(self, key: str, *, pinned: bool) -> bool:
-        return await self._disk("pin", self._books.pin, key, pinned=pinned)
+        return await self._call("pin", self._books.pin, key, pinned=pinned)
 
     async def entries(self) -> list[Entry]:
         """All entries, the most recently used first."""
         await self.flush()
-        return await self._disk("list", self._books.index.entries)
+        return await self._call("list", self._books.entries)
 
     async def entry(self, key: str) -> Entry | None:
         await self.flush()
-        return await self._disk("list", self._books.index.entry, key)
+        return await self._call("list", self._books.entry, key)
 
     async def usage(self) -> Usage:
         await self.flush()
-        usage = await self._disk("list", self._books.usage)
+        usage = await self._call("list", self._books.usage)
         self._instruments.cache_entries.set(usage.entries)
         self._instruments.cache_limit_bytes.set(self._config.size_max)
         for state, size_bytes in (
@@ -147,26 +169,26 @@ class Ledger:
 
         One process at a time does it, one entry at a time, so that who needs room now need not wait for many.
         """
-        if await self._disk("evict", self._room.is_too_full, self._config.evict_from_percent):
+        if await self._call("evict", self._room.is_too_full, self._config.evict_from_percent):
             await self.prune()
 
     async def prune(self) -> tuple[int, int]:
         """Evict down to `evict_to_percent`, and while the disk is too full. How many entries went, and their bytes."""
         entries, freed_bytes = 0, 0
-        while (charge_bytes := await self._disk("evict", self._room.trim_one)) is not None:
+        while (charge_bytes := await self._call("evict", self._room.trim_one)) is not None:
             entries, freed_bytes = entries + 1, freed_bytes + charge_bytes
         return entries, freed_bytes
 
     async def clean(self) -> None:
         """Remove what was found damaged."""
-        await self._disk("remove", self._folder.empty_quarantine)
+        await self._call("remove", self._folder.empty_quarantine)
 
     async def sweep(self) -> list[str]:
         """Clean up after processes that died, and say which keys have a fill that nobody goes on with, each once.
 
         Such a fill is removed if that stays so for some seconds.
         """
-        return await self._disk("remove", self._books.sweep)
+        return await self._call("remove", self._books.sweep)
 
     def touch(self, key: str) -> None:
         """Note a use. Kept in memory until `flush`: a hit writes nothing."""
@@ -178,9 +200,14 @@ class Ledger:
             return
         touched, self._touched = self._touched, {}
         try:
-            await self._disk("note uses", self._books.index.touch, touched, self._books.policy, self._config.size_max)
+            await self._call("note uses", self._books.touch, touched)
         except DiskFailed as error:
             log.warning("touches.lost", entries=len(touched), error=str(error))
+
+    async def _call(self, operation: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Raises DiskFailed."""
+        self.check_open(operation)
+        return await self._disk(operation, call, *args, **kwargs)
 
     def _mend(self) -> int:
         self._books.mend()

@@ -92,7 +92,6 @@ class Prewarmer:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             stack.callback(self._thread.shutdown, wait=False)  # nothing runs in it any more
-            await self._call(self._queue.open)
             stack.callback(self._queue.close)
             stack.push_async_callback(self._put_back)
             await stack.enter_async_context(self._tasks)
@@ -232,6 +231,7 @@ class Prewarmer:
             await self._call(self._queue.release)
 
     async def _call(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self._cache.check_open("use its queue")
         try:
             return await in_thread(self._thread, call, *args, **kwargs)
         except (OSError, sqlite3.Error) as error:

@@ -98,14 +98,22 @@ class Queue:
 
     def __init__(self, folder: Path) -> None:
         self._path, self._presence_path = Folder(folder).index_path, folder / "queue.lock"
-        self._presence: Presence
+        self._opened: Presence | None = None
 
     def open(self) -> None:
-        """Needed by who takes rows, who closes it then. Raises OSError."""
-        self._presence = Presence(self._presence_path)
+        """Be known as a worker, which taking the first row does as well; who is closes it then. Raises OSError."""
+        if self._opened is None:
+            self._opened = Presence(self._presence_path)
 
     def close(self) -> None:
-        self._presence.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _presence(self) -> Presence:
+        self.open()
+        assert self._opened is not None
+        return self._opened
 
     def ask(self, keys: Iterable[str], *, is_refetch: bool = False) -> None:
         """Put these at the end. What is queued or worked on stays as it is, what has ended begins anew."""
@@ -170,6 +178,8 @@ class Queue:
 
     def release(self) -> None:
         """Put this worker's rows back: whoever comes next takes them at once."""
+        if self._opened is None:
+            return
         with self._write() as db:
             db.execute(
                 "UPDATE queue SET state = 'queued', owner = NULL, lease_until_s = NULL"

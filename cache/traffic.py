@@ -50,7 +50,7 @@ class Turn:
 
 
 class Traffic:
-    """One worker's word that clients are there, and what it hears of the others. Nobody is before `open`.
+    """One worker's word that clients are there, and what it hears of the others: nothing before `open`.
 
     `pace` is that of everything which then holds back, in this worker.
     """
@@ -66,6 +66,8 @@ class Traffic:
 
     def open(self, demand: Demand) -> None:
         self._demand = demand
+        if self._leaving is not None:
+            self._tell()
 
     def close(self) -> None:
         """Before `demand` is closed."""
@@ -76,14 +78,11 @@ class Traffic:
 
     def came(self) -> None:
         """A client asks for an image, or is given more of one that is being filled for him. Call it in the loop."""
-        if self._demand is None:
-            return
         loop = asyncio.get_running_loop()
         self._came_s = loop.time()
         if self._leaving is None:
             self._leaving = loop.call_later(QUIET_S, self._look)
-            with contextlib.suppress(OSError):  # out of locks: then only this worker knows
-                self._demand.tell(_ANY)
+            self._tell()
 
     @contextlib.contextmanager
     def client(self) -> Iterator[None]:
@@ -155,6 +154,11 @@ class Traffic:
             with contextlib.suppress(OSError):
                 self._is_elsewhere = demand.is_told_elsewhere(_ANY)
         return self._is_elsewhere
+
+    def _tell(self) -> None:
+        if self._demand is not None:
+            with contextlib.suppress(OSError):  # out of locks: then only this worker knows
+                self._demand.tell(_ANY)
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()

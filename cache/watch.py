@@ -14,13 +14,12 @@ from pathlib import Path
 import structlog
 
 from cache.files import sync_folder, write_all
-from cache.health import HANG_S, DiskHealth, DiskState, is_disk_fault
+from cache.health import FULL, HANG_S, DiskHealth, DiskState, is_disk_fault
 from metrics import Instruments
 
 log = structlog.get_logger(__name__)
 
 _PROBE_BYTES = 64 * 1024
-_COUNTED_ANSWERS = frozenset({errno.ENOSPC, errno.EDQUOT})  # errors to the operator, no faults of the disk
 
 
 @dataclass(slots=True, eq=False)
@@ -70,11 +69,22 @@ class DiskWatch:
         except OSError as error:
             if is_disk_fault(error):
                 is_clean = False
-            elif error.errno in _COUNTED_ANSWERS:
+            elif error.errno in FULL:  # an error to the operator, no fault of the disk
                 self._instruments.disk_errors.labels(name).inc()
             raise
         finally:
             self._end(running, is_clean=is_clean)
+
+    def unopened(self) -> None:
+        """The folder could not be opened: it is gone round until `opened`."""
+        with self._lock:
+            self._health.unopened(self._monotonic())
+            self._tell()
+
+    def opened(self) -> None:
+        with self._lock:
+            self._health.opened()
+            self._tell()
 
     def overdue(self) -> str | None:
         """The name of the operation that has been running the longest, if that is longer than HANG_S."""

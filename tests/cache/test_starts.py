@@ -3,10 +3,13 @@
 import asyncio
 import errno
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from cache import CacheConfig, DiskFailed, FillFailed, ImageCache, Outcome, UnknownFormat, Verdict
 from cache.disk import Folder, Shard
@@ -14,6 +17,8 @@ from metrics import Instruments
 from tests.cache.reading import BLOB, CONTENT, fetch, files_in, flip, open_descriptors, read_all
 from tests.cache.sources import GatedSource, blob_of
 from tests.content import MIB, Noise
+from tests.disk.faults import DISK_FAULTS
+from tests.disk.shim import DiskFaults
 
 
 async def test_entries_and_their_order_survive_a_restart(config: CacheConfig) -> None:
@@ -246,3 +251,147 @@ async def test_who_reads_an_entry_that_is_found_damaged_is_cut_before_its_end(
         with pytest.raises(FillFailed):
             await read_all(reader, MIB)
     assert await fetch(cache, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.MISS)
+
+
+OTHER = blob_of(CONTENT, "other-1")
+
+
+async def is_gone_round(cache: ImageCache, instruments: Instruments) -> None:
+    """Clients have their bytes past it, and who asks for the cache itself is told."""
+    assert await fetch(cache, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.BYPASS)
+    assert instruments.registry.get_sample_value("glint_disk_state") == 1
+    for refused in (cache.entries(), cache.usage(), cache.evict(BLOB.key), cache.store(OTHER, GatedSource(CONTENT))):
+        with pytest.raises(DiskFailed):
+            await refused
+
+
+async def is_used_soon(cache: ImageCache, instruments: Instruments) -> None:
+    async with asyncio.timeout(30):
+        while instruments.registry.get_sample_value("glint_disk_state") != 0:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.02)
+    assert (await fetch(cache, GatedSource(CONTENT)))[1] is not Outcome.BYPASS
+    await cache.store(BLOB, GatedSource(CONTENT))
+    assert await fetch(cache, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.HIT)
+    assert [entry.key for entry in await cache.entries()] == [BLOB.key]
+
+
+@pytest.fixture
+def _tried_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cache.housekeeping._EVERY_S", 0.02)
+
+
+@pytest.mark.usefixtures("_tried_often")
+@pytest.mark.parametrize("had_a_cache", [False, True])
+@pytest.mark.parametrize("fault", ["full", "over quota", "read-only", "EIO on all"])
+async def test_a_start_on_a_bad_disk_goes_round_it_until_it_is_well(
+    config: CacheConfig, instruments: Instruments, fault: str, *, had_a_cache: bool
+) -> None:
+    if had_a_cache:
+        async with ImageCache(config, Instruments()) as cache:
+            await cache.store(BLOB, GatedSource(CONTENT))
+        (config.dir / "demand.lock").unlink()  # else a full disk that nothing is to be written to would do
+    with DiskFaults(config.dir) as disk, capture_logs() as logs:
+        DISK_FAULTS[fault](disk)
+        async with ImageCache(config, instruments) as cache:
+            await is_gone_round(cache, instruments)
+            assert disk.fired
+            disk.heal()
+            await is_used_soon(cache, instruments)
+    assert [entry["log_level"] for entry in logs if entry["event"] == "cache.unopened"] == ["error"]
+
+
+@pytest.mark.usefixtures("_tried_often")
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlite3.OperationalError("database or disk is full"),
+        sqlite3.OperationalError("disk I/O error"),
+        sqlite3.OperationalError("attempt to write a readonly database"),
+    ],
+    ids=str,
+)
+async def test_a_start_goes_round_a_disk_that_refuses_the_index(
+    config: CacheConfig, instruments: Instruments, monkeypatch: pytest.MonkeyPatch, error: sqlite3.Error
+) -> None:
+    def refuse(_path: Path) -> None:
+        raise error
+
+    before = open_descriptors()
+    with monkeypatch.context() as refusing:
+        refusing.setattr("cache.books.Index", refuse)
+        async with ImageCache(config, instruments) as cache:
+            await is_gone_round(cache, instruments)
+            refusing.undo()
+            monkeypatch.setattr("cache.housekeeping._EVERY_S", 0.02)
+            await is_used_soon(cache, instruments)
+    assert open_descriptors() == before
+
+
+@pytest.mark.usefixtures("_tried_often")
+async def test_a_start_goes_round_an_index_that_another_process_has_locked(
+    config: CacheConfig, instruments: Instruments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cache.index_file._BUSY_S", 0.05)
+    config.dir.mkdir()
+    with closing(sqlite3.connect(config.dir / "index.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        async with ImageCache(config, instruments) as cache:
+            await is_gone_round(cache, instruments)
+            other.close()
+            await is_used_soon(cache, instruments)
+
+
+@pytest.mark.usefixtures("_tried_often")
+async def test_a_folder_that_turns_out_to_be_another_ones_stays_untouched(
+    config: CacheConfig, instruments: Instruments
+) -> None:
+    config.dir.mkdir()
+    (config.dir / "precious").write_text("data")
+    with DiskFaults(config.dir) as disk, capture_logs() as logs:
+        disk.dead()
+        async with ImageCache(config, instruments) as cache:
+            disk.heal()
+            async with asyncio.timeout(30):
+                while "not a cache folder" not in str(logs):  # noqa: ASYNC110 - nor has the log
+                    await asyncio.sleep(0.02)
+            await is_gone_round(cache, instruments)
+            assert [path.name for path in config.dir.iterdir()] == ["precious"]
+            (config.dir / "precious").unlink()
+            await is_used_soon(cache, instruments)
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG], ids=os.strerror)
+async def test_a_folder_that_the_configuration_makes_unusable_is_an_error_at_the_start(
+    config: CacheConfig, error: int
+) -> None:
+    with DiskFaults(config.dir) as disk:
+        disk.fail("open", error, times=None)
+        with pytest.raises(DiskFailed, match=errno.errorcode[error]):
+            async with ImageCache(config, Instruments()):
+                pass
+
+
+async def test_a_folder_below_a_file_is_an_error_at_the_start(config: CacheConfig) -> None:
+    config.dir.write_text("a file")
+    below = config.model_copy(update={"dir": config.dir / "below"})
+    with pytest.raises(DiskFailed, match=os.strerror(errno.ENOTDIR)):
+        async with ImageCache(below, Instruments()):
+            pass
+
+
+async def test_an_index_that_may_not_be_opened_is_an_error_at_the_start(
+    config: CacheConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite says the same of it as of a bad disk."""
+    async with ImageCache(config, Instruments()):
+        pass
+
+    def refuse(_path: Path) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr("cache.books.Index", refuse)
+    monkeypatch.setattr("cache.books.os.access", lambda path, _mode: Path(path) != config.dir / "index.db")
+    with pytest.raises(DiskFailed, match=os.strerror(errno.EACCES)):
+        async with ImageCache(config, Instruments()):
+            pass

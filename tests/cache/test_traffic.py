@@ -4,12 +4,15 @@ Beside clients there is one byte in a second here, and clients stay for an hour:
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
 
 import pytest
 
 from cache import Blob, CacheConfig, ImageCache
+from cache.demand import Demand
 from cache.traffic import HELD_MAX_S, PATIENT_BYTES, Pace, Traffic, Turn
 from cache.writer import fitting
 from metrics import Instruments
@@ -74,6 +77,19 @@ def test_a_rate_that_was_not_used_leaves_no_burst() -> None:
 
 def test_what_went_while_nobody_was_there_is_not_paid_when_somebody_comes() -> None:
     assert Traffic(1).turn(MIB, 10.0) == Turn(due_s=10.0)
+
+
+async def test_a_client_who_came_before_the_folder_was_open_is_told_to_other_workers_then(tmp_path: Path) -> None:
+    with closing(Demand(tmp_path / "demand.lock")) as mine, closing(Demand(tmp_path / "demand.lock")) as theirs:
+        here, there = Traffic(1), Traffic(1)
+        there.open(theirs)
+        here.came()
+        assert here.is_there(time.monotonic())
+        assert not there.is_there(time.monotonic())
+        here.open(mine)
+        await until(lambda: there.is_there(time.monotonic()))
+        here.close()
+        there.close()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tests.content import MIB
 from tests.glint import Glint
 
 _UNSHARE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")))
+_ENTER = ("nsenter", *(() if os.geteuid() == 0 else ("--user", "--preserve-credentials")))
 _MOUNT = {
     "tmpfs": 'mount -t tmpfs -o "size=$1,mode=700" tmpfs "$2"',
     "ext4": 'truncate -s "$1" "$2.img" && mkfs.ext4 -q -m 0 "$2.img" && mount -o loop "$2.img" "$2" '
@@ -39,11 +40,20 @@ def can_mount(kind: str) -> bool:
 
 
 class MountedGlint(Glint):
+    """With `foreign`, the disk is full of a file of that name before Glint starts; the cache is to lie beside it."""
+
     def __init__(
-        self, directory: Path, settings: Mapping[str, Any], *, kind: str, size_bytes: int, name: str = "glint"
+        self,
+        directory: Path,
+        settings: Mapping[str, Any],
+        *,
+        kind: str,
+        size_bytes: int,
+        name: str = "glint",
+        foreign: str = "",
     ) -> None:
         super().__init__(directory, settings, name=name)
-        self._kind, self._size_bytes = kind, size_bytes
+        self._kind, self._size_bytes, self._foreign = kind, size_bytes, foreign
 
     @property
     def cache_inside(self) -> Path:
@@ -52,11 +62,22 @@ class MountedGlint(Glint):
 
     def give_up(self) -> None:
         """Make the disk refuse all writing, as ext4 does by itself after an error. Nothing brings it back."""
-        command = ["nsenter", "-t", str(self.pid), "-m", "mount", "-o", "remount,abort", str(self.cache_dir)]
-        subprocess.run(command, check=True, capture_output=True)
+        assert self._remount("abort")
+
+    def become_read_only(self) -> bool:
+        """Whether it did: not while anybody has a file open there to write in it. `become_writable` undoes it."""
+        return self._remount("ro")
+
+    def become_writable(self) -> None:
+        assert self._remount("rw")
+
+    def _remount(self, how: str) -> bool:
+        command = [*_ENTER, "-t", str(self.pid), "-m", "mount", "-o", f"remount,{how}", str(self.cache_dir)]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
     def _command(self) -> Sequence[str | Path]:
         self.cache_dir.mkdir(exist_ok=True)
-        script = f'({_MOUNT[self._kind]}) && shift 2 && exec "$@"'
+        fill = f'cat /dev/zero > "$2/{self._foreign}" 2>/dev/null' if self._foreign else ":"
+        script = f'({_MOUNT[self._kind]}) && {{ {fill}; shift 2 && exec "$@"; }}'
         mounted = (str(self._size_bytes), self.cache_dir, *super()._command())
         return [*_UNSHARE, "sh", "-c", script, "sh", *mounted]

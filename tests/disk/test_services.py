@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -107,3 +108,60 @@ def test_a_file_system_that_gave_up_is_gone_round(tmp_path: Path, kind: str) -> 
         for _ in range(2):
             for url, content in zip(urls, CONTENTS, strict=True):
                 assert download_at_once(url, 2) == [fast_digest(content)] * 2
+
+
+def until_used(glint: Glint) -> None:
+    """Until no worker goes round the cache."""
+    until(lambda: glint.metrics().value("glint_disk_state") == 0)
+
+
+def gone_round(glint: Glint, urls: list[str]) -> bool:
+    """Whether several clients who ask at once for each image go past the cache. All of them get its bytes."""
+    before = glint.metrics()
+    for url, content in zip(urls, CONTENTS, strict=True):
+        assert download_at_once(url, 4) == [fast_digest(content)] * 4
+    count = before.value("glint_downloads_total") + 4 * len(urls)
+    glint.until_counted(count, "glint_downloads_total")
+    past = before.value("glint_downloads_total", outcome="bypass")
+    return glint.metrics().value("glint_downloads_total", outcome="bypass") == past + 4 * len(urls)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ("tmpfs",) if can_mount(kind)])
+def test_a_service_starts_on_a_full_disk_and_uses_it_once_there_is_room(tmp_path: Path, kind: str) -> None:
+    settings = SETTINGS | {"server.workers": 2, "cache.dir": "cache/images"}
+    disk = MountedGlint(tmp_path, settings, kind=kind, size_bytes=32 * MIB, foreign="foreign")
+    with Origin() as origin, disk as glint:
+        urls = registered(glint, origin)
+        assert glint.metrics().value("glint_disk_state") == 1
+        assert gone_round(glint, urls)
+        for refused in (glint.get("/v2/cache"), glint.request("PUT", f"/v2/cache/{urls[0].split('/')[-2]}")):
+            assert refused.status == 503
+            assert os.strerror(errno.ENOSPC) in refused.content.decode()
+        (glint.cache_inside / "foreign").unlink()
+        until_used(glint)
+        assert not gone_round(glint, urls)
+        assert is_hit(glint, urls[0], CONTENTS[0])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [kind for kind in ("tmpfs", "ext4") if can_mount(kind)])
+def test_workers_are_replaced_on_a_disk_that_became_read_only_and_use_it_when_it_is_not(
+    tmp_path: Path, kind: str
+) -> None:
+    settings = SETTINGS | {"server.workers": 2}
+    with Origin() as origin, MountedGlint(tmp_path, settings, kind=kind, size_bytes=64 * MIB) as glint:
+        urls = registered(glint, origin)
+        until(lambda: is_hit(glint, urls[0], CONTENTS[0]) and glint.log.count("worker.started") == 2)
+        with glint.frozen():
+            killed = glint.worker_pids
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+            until(glint.become_read_only)
+        until(lambda: len(set(glint.worker_pids) - set(killed)) == 2 and glint.log.count("cache.unopened") == 2)
+        assert gone_round(glint, urls)
+        assert glint.metrics().value("glint_disk_state") == 1
+        glint.become_writable()
+        until_used(glint)
+        assert is_hit(glint, urls[0], CONTENTS[0])
+        assert not gone_round(glint, urls)
+        assert is_hit(glint, urls[2], CONTENTS[2])

@@ -1,11 +1,12 @@
 import errno
+import sqlite3
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cache.health import DiskHealth, DiskState, is_disk_fault
+from cache.health import DiskHealth, DiskState, is_disk_fault, may_pass
 
 HALF_HOUR_S = 1800.0
 
@@ -27,6 +28,48 @@ def test_a_disk_that_cannot_work_is_at_fault(number: int) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.EACCES, errno.EMFILE, errno.EINVAL])
 def test_a_disk_that_says_no_is_not_at_fault(number: int) -> None:
     assert not is_disk_fault(OSError(number, "refused"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(number, "refused") for number in (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOSPC, errno.EDQUOT)),
+        sqlite3.OperationalError("database is locked"),
+        sqlite3.DatabaseError("file is not a database"),
+    ],
+    ids=repr,
+)
+def test_what_keeps_a_folder_from_being_opened_passes_if_it_is_the_disks(error: OSError | sqlite3.Error) -> None:
+    assert may_pass(error)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.ELOOP, errno.EMFILE])
+def test_what_an_operator_has_to_put_right_does_not_pass(number: int) -> None:
+    assert not may_pass(OSError(number, "refused"))
+
+
+def test_a_folder_that_opens_proves_its_disk_at_once() -> None:
+    health = DiskHealth()
+    for at_s in range(5):
+        health.failed(at_s)
+        health.unopened(at_s)
+    assert health.state is DiskState.UNSTABLE
+    health.opened()
+    assert health.is_usable
+    health.failed(6.0)
+    health.failed(7.0)
+    assert health.is_usable, "faults of before count no more"
+
+
+def test_a_folder_that_is_not_open_is_not_probed_and_makes_a_disk_down_in_time() -> None:
+    health = DiskHealth()
+    health.unopened(0.0)
+    for _ in range(100):
+        health.succeeded(120.0)
+    assert not health.is_usable, "that a part of the opening works says nothing"
+    assert not health.may_probe(120.0)
+    health.unopened(HALF_HOUR_S)
+    assert health.state is DiskState.DOWN
 
 
 def test_a_time_out_without_a_number_is_a_fault() -> None:
@@ -135,6 +178,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.probes_s: list[float] = []
         self.clean = 0  # operations since the last fault
         self.left_s: float | None = None  # when the disk was taken out of service
+        self.is_open = True
 
     @rule(pause_s=st.sampled_from([0.0, 0.5, 3.0, 6.0, 20.0, 60.0, 700.0]))
     def wait(self, pause_s: float) -> None:
@@ -146,7 +190,7 @@ class AnyHistory(RuleBasedStateMachine):
         for _ in range(operations):
             self.health.succeeded(self.now_s)
             self.clean += 1
-            if self.left_s is not None and self.clean >= 60 and self.now_s - self.faults_s[-1] >= 60:
+            if self.is_open and self.left_s is not None and self.clean >= 60 and self.now_s - self.faults_s[-1] >= 60:
                 self.left_s = None
                 self.faults_s.clear()
 
@@ -167,6 +211,21 @@ class AnyHistory(RuleBasedStateMachine):
             self.left_s = self.now_s
 
     @rule()
+    def find_unopened(self) -> None:
+        self.health.unopened(self.now_s)
+        self.is_open = False
+        if self.left_s is None:
+            self.left_s = self.now_s
+
+    @rule()
+    def open(self) -> None:
+        """An open folder is not opened again."""
+        if not self.is_open:
+            self.health.opened()
+            self.is_open, self.left_s, self.clean = True, None, 0
+            self.faults_s.clear()
+
+    @rule()
     def probe(self) -> None:
         if self.health.may_probe(self.now_s):
             self.health.probed(self.now_s)
@@ -182,6 +241,10 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def no_minute_has_more_than_ten_probes(self) -> None:
         assert sum(self.now_s - at_s < 60 for at_s in self.probes_s) <= 10
+
+    @invariant()
+    def a_folder_that_is_not_open_is_not_probed(self) -> None:
+        assert self.is_open or not self.health.may_probe(self.now_s)
 
     @invariant()
     def a_disk_in_service_is_not_probed(self) -> None:
