@@ -286,6 +286,6 @@ def test_only_admins_may_use_the_cache(guarded: World, keystone: Keystone, metho
 def test_what_is_no_name_of_an_entry_reaches_no_file(world: World, name: str) -> None:
     before = sorted(path.name for path in world.glint.cache_dir.iterdir())
     for method, path in (("DELETE", "cached_images"), ("PUT", "queued_images"), ("DELETE", "queued_images")):
-        assert world.glint.request(method, f"/v2/{path}/{name}").status in {200, 400}
+        assert world.glint.request(method, f"/v2/{path}/{name}").status in {200, 400, 404}  # `..` is another path
     assert world.glint.request("DELETE", f"/v2/cache/{name}").status in {400, 404}
     assert sorted(path.name for path in world.glint.cache_dir.iterdir()) == before
