@@ -15,6 +15,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -105,6 +106,20 @@ def become_reader(fd: int) -> bool:
 def become_remover(fd: int) -> bool:
     """Take the reader's lock alone; False if somebody reads. The descriptor must be open for writing."""
     return _lock(fd, fcntl.F_WRLCK)
+
+
+def is_open_elsewhere(fd: int) -> bool:
+    """Whether another descriptor of this file is open for certain, in any process; `fd` must be open for writing.
+
+    By a lease, which the kernel gives to the only one. Until `fd` is closed, who opens the file by its name waits, or
+    has EWOULDBLOCK. File systems without leases never say so.
+    """
+    fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # of who waits: SIGIO would end this process, this is ignored
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
 
 
 def _lock(fd: int, kind: int) -> bool:

@@ -5,7 +5,17 @@ import os
 import secrets
 from pathlib import Path
 
-from cache.files import Mark, become_filler, become_remover, has_filler, is_at, look, set_mark, stop_filling
+from cache.files import (
+    Mark,
+    become_filler,
+    become_remover,
+    has_filler,
+    is_at,
+    is_open_elsewhere,
+    look,
+    set_mark,
+    stop_filling,
+)
 from cache.layout import SUMS, Layout
 from cache.types import MIB
 
@@ -19,7 +29,7 @@ class Leaving(Layout):
     def take_unread(self, key: str) -> int | None:
         """The descriptor of an entry that nobody reads and nobody can begin to read; None if somebody does.
 
-        The caller removes the entry, or not, and closes the descriptor. Raises FileNotFoundError.
+        The caller removes the entry, or closes the descriptor. Raises FileNotFoundError.
         """
         fd = os.open(self.entry_path(key), os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -32,13 +42,24 @@ class Leaving(Layout):
                 os.close(fd)
 
     def remove_entry(self, key: str, taken: int) -> None:
-        """Unlink the entry that was had by `take_unread`, and its sums. Raises OSError.
+        """Remove the entry that was had by `take_unread`, and its sums, and close `taken`. Raises OSError.
 
-        It may be gone by now, and another one be there, which somebody reads.
+        By way of leaving/, where it counts as long as it is there, whoever is stopped meanwhile and whoever forgets its
+        row. It may be gone by now, and another one be there, which somebody reads: that one stays in leaving/.
         """
-        if is_at(taken, self.entry_path(key)):
-            self.entry_path(key).unlink(missing_ok=True)
-            self.sums_path(key).unlink(missing_ok=True)
+        entry, left = self.entry_path(key), self._leaving / f"{key}.{secrets.token_hex(4)}"
+        try:
+            if is_at(taken, entry):
+                try:
+                    entry.rename(left)
+                except FileNotFoundError:
+                    pass
+                except OSError:  # a full disk may have no room for another name
+                    entry.unlink(missing_ok=True)
+                self.sums_path(key).unlink(missing_ok=True)
+        finally:
+            os.close(taken)
+        _rest_bytes(left)
 
     def retire_entry(self, key: str) -> bool:
         """Take an entry out of use; who reads it finishes. Whether there was one. Raises OSError."""
@@ -134,17 +155,22 @@ class Leaving(Layout):
 
 
 def _rest_bytes(path: Path) -> int:
-    """Unlink a file that is out of use unless some process reads or fills it; the bytes that are left to count."""
+    """Unlink a file that is out of use unless some process has it open; the bytes that are left to count.
+
+    Also those of who opened it under its old name and has not yet found out: he may be stopped before he does.
+    """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return 0
+    except BlockingIOError:  # another process is about to remove it
+        return _size_bytes(path)
     try:
         if has_filler(fd):
             if look(fd).mark is not Mark.FAILED:  # who took it away may have been killed before he said so
                 set_mark(fd, Mark.LEFT)
             return os.fstat(fd).st_size + _IN_HAND_BYTES
-        if not become_remover(fd):
+        if not become_remover(fd) or is_open_elsewhere(fd):
             return os.fstat(fd).st_size
     finally:
         os.close(fd)
@@ -154,8 +180,11 @@ def _rest_bytes(path: Path) -> int:
 
 
 def _bytes_in(folder: Path) -> int:
-    total = 0
-    for path in list(folder.iterdir()):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total
+    return sum(map(_size_bytes, list(folder.iterdir())))
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -125,10 +125,7 @@ class Room:
         fd = taken.pop(victim.key)
         self._removing_until_s = time.monotonic() + victim.charge_bytes / _REMOVED_BYTES_S
         if fd >= 0:  # else there was no file; one that is there by now is not ours to remove
-            try:
-                self._folder.remove_entry(victim.key, fd)
-            finally:
-                os.close(fd)  # now the disk has its bytes back; then they may be promised
+            self._folder.remove_entry(victim.key, fd)  # now the disk has its bytes back; then they may be promised
         self._books.index.forget(victim.key, self._folder.has_entry)
         self._instruments.eviction_age_seconds.set(max(0.0, time.time() - victim.used_at_s))
         self._count(victim.key, victim.charge_bytes, "space")

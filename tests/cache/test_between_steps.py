@@ -99,7 +99,6 @@ async def test_who_asks_while_the_entry_is_being_removed_begins_anew(cache: Imag
     asking = asyncio.ensure_future(fetch(cache, GatedSource(CONTENT)))  # noqa: TID251 - awaited below
     await asyncio.sleep(0.2)
     await asyncio.to_thread(folder.remove_entry, BLOB.key, taken)
-    os.close(taken)
     assert await asking == (CONTENT.read(), Outcome.MISS)
 
 

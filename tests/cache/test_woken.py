@@ -117,6 +117,43 @@ def test_who_removes_what_is_out_of_use_does_not_have_it_open(folder: Folder, mo
     assert not [name for name in open_then if name.startswith(str(left))]
 
 
+def test_what_was_opened_in_the_last_moment_counts_until_it_is_closed(folder: Folder) -> None:
+    """Who opened it has not yet asked for the reader's lock, nor whether its name is still its own."""
+    path = folder.entry_path(BLOB.key)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT.read(0, MIB))
+    taken = folder.take_unread(BLOB.key)
+    assert taken is not None
+    with path.open("rb"):
+        folder.remove_entry(BLOB.key, taken)
+        assert not path.exists()
+        assert folder.sweep_leaving() == MIB
+    assert folder.sweep_leaving() == 0
+
+
+def test_an_entry_that_is_being_removed_counts_until_nobody_has_it_open(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row may be forgotten by any process that finds no file of its name, also while its remover is stopped."""
+    path = folder.entry_path(BLOB.key)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT.read(0, MIB))
+    taken, close = folder.take_unread(BLOB.key), os.close
+    assert taken is not None
+    counted_bytes: list[int] = []
+
+    def seen(fd: int) -> None:
+        if fd == taken and not counted_bytes:  # the number is given out again
+            assert not path.exists()
+            counted_bytes.append(folder.sweep_leaving())
+        close(fd)
+
+    monkeypatch.setattr(os, "close", seen)
+    folder.remove_entry(BLOB.key, taken)
+    assert counted_bytes == [MIB]
+    assert list((folder.root / "leaving").iterdir()) == []
+
+
 def test_a_new_file_that_another_process_got_hold_of_is_filled_by_that_one_alone(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,8 @@ class Sampler:
         self.most_bytes = 0
         self.longest_unnamed_s = 0.0
         self._unnamed_since_s: dict[Key, float] = {}
+        self._sure: dict[Key, int] = {}
+        self._places: dict[Key, str] = {}
 
     def close(self) -> None:
         self._index.close()
@@ -56,10 +58,13 @@ class Sampler:
         looks was there between them, with the smaller of its sizes at least.
         """
         seen, last = self._look(processes, asleep), self._last
-        sure = 0
         before = last.named | last.unnamed
-        for key, size_bytes in (seen.named | seen.unnamed).items():
-            sure += min(size_bytes, before.get(key, 0))
+        self._sure = {
+            key: min(size_bytes, before[key])
+            for key, size_bytes in (seen.named | seen.unnamed).items()
+            if key in before
+        }
+        sure = sum(self._sure.values())
         self._last = seen
         self.samples += 1
         self.most_bytes = max(self.most_bytes, sure)
@@ -67,6 +72,13 @@ class Sampler:
         self._unnamed_since_s = {key: self._unnamed_since_s.get(key, now_s) for key in seen.held}
         self.longest_unnamed_s = max([self.longest_unnamed_s, *(now_s - at for at in self._unnamed_since_s.values())])
         return sure
+
+    def told(self) -> str:
+        """What the last sample was made of, and what the index says a moment later."""
+        files = [f"{size_bytes:>9} {self._places[key]}" for key, size_bytes in self._sure.items()]
+        entries = self._index.execute("SELECT key, charge_bytes FROM entries ORDER BY key").fetchall()
+        promises = self._index.execute("SELECT name, charge_bytes FROM promises ORDER BY name").fetchall()
+        return "\n".join([*sorted(files), f"entries {entries}", f"promises {promises}"])
 
     def promised_bytes(self) -> int:
         """What the index counts: entries, and what fills may still grow to. One moment's truth: one transaction."""
@@ -83,7 +95,8 @@ class Sampler:
             for item in _files(f"{self._folder}/{part}"):
                 with suppress(FileNotFoundError):
                     file = _file(item.path)
-                    named[file.inode, file.born_ns, _image(item.name)] = file.size_bytes
+                    key = file.inode, file.born_ns, _image(item.name)
+                    named[key], self._places[key] = file.size_bytes, item.path.removeprefix(self._folder)
         unnamed: dict[Key, int] = {}
         held: set[Key] = set()
         for process in processes:
@@ -101,7 +114,9 @@ class Sampler:
                         parent, _, name = path.removesuffix(_DELETED).rpartition("/")
                         file = _file(item.path)  # of what is open, whatever its name is by now
                         if parent != self._folder and stat.S_ISREG(file.mode):
-                            yield (file.inode, file.born_ns, _image(name)), file.size_bytes
+                            key = file.inode, file.born_ns, _image(name)
+                            self._places[key] = f"{path.removeprefix(self._folder)} of {process}"
+                            yield key, file.size_bytes
 
 
 def _files(folder: str) -> Iterator[os.DirEntry[str]]:

@@ -129,7 +129,9 @@ def _sample(churning: Churning, sampler: Sampler, lasts_s: float, disturbances: 
     try:
         while (now_s := time.monotonic()) - began_s < lasts_s:
             sure_bytes = sampler.sample([process.pid or 0 for process in churning.processes], churning.asleep)
-            assert sure_bytes <= LIMIT_BYTES, f"{sure_bytes} bytes lie there, {LIMIT_BYTES} are allowed"
+            assert sure_bytes <= LIMIT_BYTES, (
+                f"{sure_bytes} bytes lie there, {LIMIT_BYTES} are allowed:\n{sampler.told()}\nasleep: {churning.asleep}"
+            )
             promised_bytes = sampler.promised_bytes()
             assert promised_bytes <= LIMIT_BYTES, f"{promised_bytes} bytes are promised, {LIMIT_BYTES} are there"
             assert all(process.exitcode is None for process in churning.processes), _trouble(churning)
