@@ -114,8 +114,8 @@ def is_open_elsewhere(fd: int) -> bool:
     By a lease, which the kernel gives to the only one. Until `fd` is closed, who opens the file by its name waits, or
     has EWOULDBLOCK. File systems without leases never say so.
     """
-    fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # of who waits: SIGIO would end this process, this is ignored
     try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # of who waits: SIGIO would end this process, this is ignored
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     except OSError as error:
         return error.errno == errno.EAGAIN

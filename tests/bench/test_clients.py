@@ -3,9 +3,9 @@
 import pytest
 
 from bench.connection import digest_of
-from bench.load import Downloads, Ranges, Requests, SlowDownloads
+from bench.load import Downloads, Outcome, Ranges, Requests, SlowDownloads
 from bench.loading import Clients
-from tests.content import KIB, MIB, Fixed, Noise
+from tests.content import KIB, MIB, Content, Fixed, Noise
 from tests.origin import Fault, Gate, Origin
 
 
@@ -122,24 +122,37 @@ def test_random_parts_are_the_same_for_who_asks_and_for_who_compares() -> None:
     assert outcome.bodies == len(outcome.waits_s) == 10
 
 
+def slowly(origin: Origin, content: Content, *, clients: int, rate_bytes_s: int, apart_bytes: int = 0) -> Outcome:
+    """What clients have who read the first 100 KiB each of what they ask for."""
+    job = SlowDownloads(
+        host=origin.host,
+        port=origin.port,
+        path="/image",
+        size_bytes=content.size_bytes,
+        stop_bytes=100 * KIB,
+        rate_bytes_s=rate_bytes_s,
+        apart_bytes=apart_bytes,
+        clients=clients,
+    )
+    with Clients([job]) as processes:
+        return processes.run()
+
+
+def digests_of_parts(content: Content, *starts: int) -> list[str]:
+    found = []
+    for start in starts:
+        digest = digest_of("xxh3_128")
+        digest.update(memoryview(content.read(start, start + 100 * KIB)))
+        found.append(digest.hexdigest())
+    return found
+
+
 def test_slow_clients_read_no_faster_than_they_are_told_and_leave_in_mid_body() -> None:
     with Origin() as origin:
         content = origin.add("image", Noise(2 * MIB))
-        job = SlowDownloads(
-            host=origin.host,
-            port=origin.port,
-            path="/image",
-            size_bytes=content.size_bytes,
-            stop_bytes=100 * KIB,
-            rate_bytes_s=500 * KIB,
-            clients=3,
-        )
-        with Clients([job]) as clients:
-            outcome = clients.run()
+        outcome = slowly(origin, content, rate_bytes_s=500 * KIB, clients=3)
 
-    digest = digest_of("xxh3_128")
-    digest.update(memoryview(content.read(0, 100 * KIB)))
-    assert outcome.digests == [digest.hexdigest()] * 3
+    assert outcome.digests == digests_of_parts(content, 0, 0, 0)
     assert outcome.seconds > 0.19
     assert len(outcome.waits_s) == 3
 
@@ -147,25 +160,9 @@ def test_slow_clients_read_no_faster_than_they_are_told_and_leave_in_mid_body() 
 def test_slow_clients_read_parts_that_lie_apart() -> None:
     with Origin() as origin:
         content = origin.add("image", Noise(2 * MIB))
-        job = SlowDownloads(
-            host=origin.host,
-            port=origin.port,
-            path="/image",
-            size_bytes=content.size_bytes,
-            stop_bytes=100 * KIB,
-            rate_bytes_s=1000 * KIB,
-            apart_bytes=MIB,
-            clients=2,
-        )
-        with Clients([job]) as clients:
-            outcome = clients.run()
+        outcome = slowly(origin, content, rate_bytes_s=1000 * KIB, apart_bytes=MIB, clients=2)
 
-    expected = []
-    for start in (0, MIB):
-        digest = digest_of("xxh3_128")
-        digest.update(memoryview(content.read(start, start + 100 * KIB)))
-        expected.append(digest.hexdigest())
-    assert outcome.digests == expected
+    assert outcome.digests == digests_of_parts(content, 0, MIB)
 
 
 def test_who_waits_for_a_first_byte_when_the_time_is_over_is_counted_with_the_time_so_far() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from cache import CacheConfig, ImageCache
+from cache.disk import Folder
 from metrics import Instruments
 from tests.content import MIB
 
@@ -17,6 +18,14 @@ def config(tmp_path: Path) -> CacheConfig:
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source that breaks is asked again at once."""
     monkeypatch.setattr("cache.resume.pause_s", lambda _failures, _chance: 0.001)
+
+
+@pytest.fixture
+def folder(config: CacheConfig) -> Folder:
+    """Prepared, as each worker finds it."""
+    folder = Folder(config.dir)
+    folder.prepare()
+    return folder
 
 
 @pytest.fixture

@@ -32,13 +32,6 @@ from tests.content import MIB
 SIZE_BYTES = CONTENT.size_bytes
 
 
-@pytest.fixture
-def folder(config: CacheConfig) -> Folder:
-    folder = Folder(config.dir)
-    folder.prepare()
-    return folder
-
-
 async def test_an_entry_that_the_index_refuses_to_note_is_whole_and_noted_later(
     cache: ImageCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import threading
 import time
@@ -31,13 +32,6 @@ from tests.cache.sources import GatedSource, blob_of
 from tests.content import KIB, MIB, Noise
 
 SIZE_BYTES = CONTENT.size_bytes
-
-
-@pytest.fixture
-def folder(config: CacheConfig) -> Folder:
-    folder = Folder(config.dir)
-    folder.prepare()
-    return folder
 
 
 async def test_a_filler_that_is_gone_round_before_the_store_answers_writes_nothing(
@@ -119,11 +113,7 @@ def test_who_removes_what_is_out_of_use_does_not_have_it_open(folder: Folder, mo
 
 def test_what_was_opened_in_the_last_moment_counts_until_it_is_closed(folder: Folder) -> None:
     """Who opened it has not yet asked for the reader's lock, nor whether its name is still its own."""
-    path = folder.entry_path(BLOB.key)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(CONTENT.read(0, MIB))
-    taken = folder.take_unread(BLOB.key)
-    assert taken is not None
+    taken, path = taken_entry(folder), folder.entry_path(BLOB.key)
     with path.open("rb"):
         folder.remove_entry(BLOB.key, taken)
         assert not path.exists()
@@ -131,15 +121,53 @@ def test_what_was_opened_in_the_last_moment_counts_until_it_is_closed(folder: Fo
     assert folder.sweep_leaving() == 0
 
 
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EACCES, errno.ENOMEM], ids=errno.errorcode.get)
+def test_what_is_evicted_goes_where_the_file_system_has_no_leases(
+    folder: Folder, config: CacheConfig, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    control, refused = fcntl.fcntl, list[int]()
+
+    def without_leases(fd: int, command: int, *argument: Any) -> Any:
+        if command in {fcntl.F_SETSIG, fcntl.F_SETLEASE}:
+            refused.append(command)
+            raise OSError(number, os.strerror(number))
+        return control(fd, command, *argument)
+
+    taken = taken_entry(folder)
+    monkeypatch.setattr(fcntl, "fcntl", without_leases)
+    folder.remove_entry(BLOB.key, taken)
+    assert refused
+    assert [files_in(config, part) for part in ("entries", "leaving")] == [[], []]
+
+
+def test_an_entry_goes_also_where_the_disk_has_no_room_for_another_name(
+    folder: Folder, config: CacheConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, to: Path) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path), None, str(to))
+
+    taken = taken_entry(folder)
+    monkeypatch.setattr(Path, "rename", full)
+    folder.remove_entry(BLOB.key, taken)
+    assert [files_in(config, part) for part in ("entries", "leaving")] == [[], []]
+
+
+def taken_entry(folder: Folder) -> int:
+    """One of a MiB, with sums, as an evictor has it."""
+    path = folder.entry_path(BLOB.key)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT.read(0, MIB))
+    folder.sums_path(BLOB.key).write_bytes(b"sums")
+    taken = folder.take_unread(BLOB.key)
+    assert taken is not None
+    return taken
+
+
 def test_an_entry_that_is_being_removed_counts_until_nobody_has_it_open(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its row may be forgotten by any process that finds no file of its name, also while its remover is stopped."""
-    path = folder.entry_path(BLOB.key)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(CONTENT.read(0, MIB))
-    taken, close = folder.take_unread(BLOB.key), os.close
-    assert taken is not None
+    taken, path, close = taken_entry(folder), folder.entry_path(BLOB.key), os.close
     counted_bytes: list[int] = []
 
     def seen(fd: int) -> None:
