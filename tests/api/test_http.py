@@ -174,7 +174,8 @@ async def test_an_error_after_the_head_cuts_the_connection(client: Client) -> No
         with capture_logs() as logs, pytest.raises(aiohttp.ClientError):
             async with client.served.session.get(f"http://{host}:{port}/") as answer:
                 await answer.read()
-    assert [entry["event"] for entry in logs] == ["response.cut"]
+    told = [entry["event"] for entry in logs if entry["event"].startswith(("request.", "response."))]
+    assert told == ["response.cut"]
 
 
 async def test_a_refusal_does_not_betray_what_the_caller_cannot_see(guarded: Client) -> None:

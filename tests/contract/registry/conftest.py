@@ -17,9 +17,12 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     started.close()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _only_warnings() -> Iterator[None]:
-    """A served registry logs each request, and writing that takes longer than to answer it."""
+    """A served registry logs each request, and writing that takes longer than to answer it.
+
+    For these tests alone: whatever runs after them in this process may ask what was logged.
+    """
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     yield
