@@ -190,6 +190,9 @@ class Books:
 
     def pin(self, key: str, *, pinned: bool) -> bool:
         has_entry = self.index.pin(key, pinned=pinned)
+        if not has_entry and (found := self.folder.entry_stat(key)):  # whoever published it has not written it down yet
+            self.index.settle([[(found.modified_s, key)]], self.folder.entry_stat, self.folder.has_fill)
+            has_entry = self.index.pin(key, pinned=pinned)
         self.index.fit(self.policy, self._config.size_max)  # what is pinned is no part of the policy's space
         return has_entry
 

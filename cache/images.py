@@ -13,7 +13,7 @@ from typing import Any, Self
 import structlog
 
 from cache.boarding import Boarding
-from cache.disk import READ_BYTES, Folder
+from cache.disk import READ_BYTES, Folder, Found
 from cache.errors import Abandoned, CacheError, DigestMismatch, DiskFailed
 from cache.fill import FillTools
 from cache.flight import Flight, Part
@@ -217,6 +217,10 @@ class ImageCache:
 
     async def has(self, key: str) -> bool:
         return await self._opening("open", self._folder.has_entry, key)
+
+    async def found(self, key: str) -> Found | None:
+        """The entry's file, which is there a moment before `entry` knows of it."""
+        return await self._opening("open", self._folder.entry_stat, key)
 
     async def filling(self, key: str, size_bytes: int | None = None) -> Filling | None:
         """A fill of this key, whichever process runs it. `size_bytes` is the image's, for one of another process."""

@@ -268,8 +268,12 @@ class Index(IndexFile):
         self._db.execute("DELETE FROM promises WHERE name = ?", (name,))
 
     def _insert(self, key: str, size_bytes: int, digest: Digest | None, at_s: float) -> None:
-        self._db.execute("DELETE FROM entries WHERE key = ?", (key,))  # a REPLACE would not run the trigger
+        """Another process may have written it down already, and it may have been pinned since."""
+        # A REPLACE would not run the trigger.
+        replaced = self._db.execute("DELETE FROM entries WHERE key = ? RETURNING pinned", (key,)).fetchone()
         self._db.execute(_INSERT, _row(key, size_bytes, digest, at_s, self._next_use()))
+        if replaced and replaced[0]:
+            self.pin(key, pinned=True)
 
     def _next_use(self) -> int:
         use: int

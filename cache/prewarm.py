@@ -17,10 +17,10 @@ from typing import ParamSpec, Self, TypeVar
 
 import structlog
 
+from cache.disk import Found
 from cache.errors import DiskFailed
 from cache.images import ImageCache
 from cache.queue import Asked, Job, Proof, Queue
-from cache.rows import Entry
 from cache.threads import in_thread
 from cache.types import Blob, Source
 
@@ -142,8 +142,9 @@ class Prewarmer:
             )
         # In this order: an entry that appears in between belongs to a request that has ended by then.
         asked = await self._call(self._queue.get, key)
-        entry = await self._cache.entry(key) if await self._cache.has(key) else None
-        return status_of(asked, entry, size_bytes)
+        found = await self._cache.found(key)
+        entry = await self._cache.entry(key) if found else None
+        return status_of(asked, found, size_bytes, pinned=entry is not None and entry.pinned)
 
     async def _serve(self) -> None:
         was_refused = False
@@ -204,11 +205,10 @@ class Prewarmer:
             await self._cache.store(blob, source, "refetch" if job.is_refetch else "prewarm")
         except Exception as error:  # noqa: BLE001 - told to whoever asks for the status
             log.warning("prewarm.failed", key=job.key, error=type(error).__name__)
-            reason, entry = str(error) or type(error).__name__, await self._cache.entry(job.key)
-            return await self._call(self._queue.fail, job, reason, entry.created_at_s if entry else None)
-        entry = await self._cache.entry(job.key)
-        proof = Proof.VERIFIED if blob.digest else Proof.NONE
-        return await self._call(self._queue.finish, job, proof, entry.created_at_s if entry else None)
+            reason, found_at_s = str(error) or type(error).__name__, _written_at_s(await self._cache.found(job.key))
+            return await self._call(self._queue.fail, job, reason, found_at_s)
+        proof, found_at_s = Proof.VERIFIED if blob.digest else Proof.NONE, _written_at_s(await self._cache.found(job.key))
+        return await self._call(self._queue.finish, job, proof, found_at_s)
 
     async def _resolved(self, key: str) -> tuple[Blob, Source] | None:
         """The registry may be away for a moment, above all when everything starts at once."""
@@ -238,19 +238,27 @@ class Prewarmer:
             raise DiskFailed("use its queue", error) from error
 
 
-def status_of(asked: Asked | None, entry: Entry | None, size_bytes: int | None) -> CacheStatus:
+def status_of(asked: Asked | None, found: Found | None, size_bytes: int | None, *, pinned: bool) -> CacheStatus:
     """What the queue's row and the entry mean together, for an image that no worker is filling."""
     is_open = asked is not None and asked.stage.is_open
-    is_told = asked is not None and asked.entry_at_s == (entry.created_at_s if entry else None)
+    is_told = asked is not None and asked.entry_at_s == _written_at_s(found)
     proof, error = (asked.proof, asked.error) if asked is not None and is_told else (Proof.UNVERIFIED, None)
-    if entry is not None:
+    if found is not None:
         return CacheStatus(
             state=CacheState.VERIFYING if is_open else CacheState.CACHED,
-            present_bytes=entry.size_bytes,
-            size_bytes=entry.size_bytes,
+            present_bytes=found.size_bytes,
+            size_bytes=found.size_bytes,
             digest=proof,
             error=error,
-            pinned=entry.pinned,
+            pinned=pinned,
         )
     state = CacheState.QUEUED if is_open else CacheState.FAILED if error else CacheState.ABSENT
     return CacheStatus(state=state, present_bytes=0, size_bytes=size_bytes, error=error)
+
+
+def _written_at_s(found: Found | None) -> float | None:
+    """What tells an entry from a later one of its key.
+
+    Its file says so: the index learns of an entry after the folder does, from whichever process comes first.
+    """
+    return found.modified_s if found else None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from cache import (
     Source,
     prewarm,
 )
+from cache.ledger import Ledger
 from metrics import Instruments
 from tests.cache.sources import GatedSource, blob_of
 from tests.content import MIB, Noise
@@ -97,6 +99,35 @@ async def test_verified_is_said_of_one_entry_and_of_no_later_one(tmp_path: Path)
         await cache.store(blob_of(CONTENT), source)
         status = await prewarmer.status(KEY, MIB)
         assert (status.state, status.digest) == (CacheState.CACHED, Proof.UNVERIFIED)
+
+
+async def test_verified_and_pinned_before_the_filler_has_written_it_down_holds_when_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_commit, committed, commit = asyncio.Event(), asyncio.Event(), Ledger.commit
+
+    async def later(ledger: Ledger, name: str, blob: Blob) -> None:
+        await may_commit.wait()
+        await commit(ledger, name, blob)
+        committed.set()
+
+    monkeypatch.setattr(Ledger, "commit", later)
+    resolve = known({KEY: GatedSource(CONTENT)})
+    async with worker(tmp_path, known({}), prewarms_max=0) as (filler, _), worker(tmp_path, resolve) as (other, hands):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(filler.store(blob_of(CONTENT, KEY), GatedSource(CONTENT)))
+            async with asyncio.timeout(30):
+                while not await other.has(KEY):  # noqa: ASYNC110 - no event for tests
+                    await asyncio.sleep(0.01)
+            await hands.ask(KEY)
+            before = await ended(hands)
+            assert (before.state, before.digest) == (CacheState.CACHED, Proof.VERIFIED)
+            assert await other.pin(KEY, pinned=True)
+            may_commit.set()
+            await committed.wait()
+        assert await hands.status(KEY, MIB) == replace(before, pinned=True)
+        usage = await other.usage()
+        assert (usage.entries, usage.reserved_bytes) == (1, 0)
 
 
 async def test_another_worker_gives_the_same_answers_and_may_drop(tmp_path: Path) -> None:
