@@ -23,7 +23,8 @@ class DiskFailed(CacheUnusable):
     """The cache's disk refused something, or did not answer in time."""
 
     def __init__(self, operation: str, error: OSError | sqlite3.Error) -> None:
-        super().__init__(f"the cache's disk refused to {operation}: {getattr(error, 'strerror', None) or error}")
+        reason, path = getattr(error, "strerror", None) or error, getattr(error, "filename", None)
+        super().__init__(f"the cache's disk refused to {operation}: {reason}{f' ({path})' if path else ''}")
         self.operation, self.error = operation, error
 
 

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from importlib.metadata import version
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Info, generate_latest
 
 
 def build_metrics_app(registry: CollectorRegistry, is_serving: Callable[[], bool] = lambda: True) -> web.Application:
+    """Once for a registry, to which it adds the version."""
+    Info("glint_build", "The version of Glint that runs.", registry=registry).info({"version": version("glint")})
+
     async def numbers(request: web.Request) -> web.Response:
         body = await asyncio.to_thread(generate_latest, registry)  # of several workers: files are read
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -47,7 +47,8 @@ class Instruments:
         )
         self.downloads_aborted = Counter(
             "glint_downloads_aborted",
-            "Downloads cut before their last byte: client gone, source failed, or file shorter than promised.",
+            "Downloads cut before their last byte, by reason: client (gone), source (failed) or short_file (the file "
+            "gave less than it promised).",
             ["reason"],
             registry=registry,
         )
@@ -82,13 +83,14 @@ class Instruments:
         )
         self.fill_takeovers = Counter(
             "glint_fill_takeovers",
-            "Fills gone on with by another worker, because the first one died or stalled.",
+            "Fills that another worker went on with, by reason: the first one died, or stalled.",
             ["reason"],
             registry=registry,
         )
         self.cache_bytes = Gauge(
             "glint_cache_bytes",
-            "Bytes of the cache by state: committed, reserved, leaving or quarantined.",
+            "Bytes of the cache by state: committed (entries), reserved (for fills), leaving (removed and still "
+            "read) or quarantined.",
             ["state"],
             multiprocess_mode="mostrecent",
             registry=registry,
@@ -99,7 +101,12 @@ class Instruments:
         self.cache_limit_bytes = Gauge(
             "glint_cache_limit_bytes", "The cache's hard limit.", multiprocess_mode="mostrecent", registry=registry
         )
-        self.evictions = Counter("glint_evictions", "Entries removed, by reason.", ["reason"], registry=registry)
+        self.evictions = Counter(
+            "glint_evictions",
+            "Entries removed, by reason: space (the policy chose them) or operator.",
+            ["reason"],
+            registry=registry,
+        )
         self.evicted_bytes = Counter("glint_evicted_bytes", "Bytes removed, by reason.", ["reason"], registry=registry)
         self.eviction_age_seconds = Gauge(
             "glint_eviction_age_seconds",
@@ -125,7 +132,8 @@ class Instruments:
         )
         self.range_reads = Counter(
             "glint_range_reads",
-            "Ranges asked for that were not in the cache, by how they were served.",
+            "Ranges asked for that were not in the cache, by decision: read (from the fill), wait (for it), direct "
+            "(from the store, past the cache) or fill (one begins).",
             ["decision"],
             registry=registry,
         )

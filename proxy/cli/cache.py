@@ -9,10 +9,8 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from proxy.cli.options import ConfigFile, Json, Nodes, Overrides, fail, load_or_exit, run_or_exit
 
-cache_app = typer.Typer(
-    no_args_is_help=True, help="Look into the disk cache, keep images in it, and take them out of it."
-)
-Offline = Annotated[bool, typer.Option("--offline", help="Work on the folder cache.dir, past the running Glint.")]
+cache_app = typer.Typer(no_args_is_help=True, help="Inspect the disk cache; pin, evict and verify what is in it.")
+Offline = Annotated[bool, typer.Option("--offline", help="Work on the folder cache.dir, not through a running Glint.")]
 Images = Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Ids or names of images.", show_default=False)]
 
 
@@ -25,7 +23,7 @@ def cache_list(
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """What is cached, the most recently used first."""
+    """List what is cached, the most recently used first."""
     _cache("list", config, overrides, nodes=nodes, offline=offline, as_json=as_json)
 
 
@@ -39,7 +37,7 @@ def cache_show(
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Where the bytes of images are."""
+    """Show where the bytes of images are: cached, on their way, or in the store only."""
     _cache("show", config, overrides, images=images, nodes=nodes, offline=offline, as_json=as_json)
 
 
@@ -52,7 +50,7 @@ def cache_stats(
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """How full the cache is, and how well it does."""
+    """Show how full the cache is, and its hit ratio."""
     _cache("stats", config, overrides, nodes=nodes, offline=offline, as_json=as_json)
 
 
@@ -66,7 +64,7 @@ def cache_evict(
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Take images out of the cache; downloads of them that run end well. Exit status 1 if one is not there."""
+    """Take images out of the cache; running downloads of them go on. Exit status 1 if one is not there."""
     _cache("evict", config, overrides, images=images, nodes=nodes, offline=offline, as_json=as_json)
 
 
@@ -79,7 +77,7 @@ def cache_clear(
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Take everything out of the cache; downloads that run end well."""
+    """Take everything out of the cache; running downloads go on."""
     _cache("clear", config, overrides, nodes=nodes, offline=offline, as_json=as_json)
 
 
@@ -95,7 +93,7 @@ def cache_pin(
 ) -> None:
     """Keep images that are in the cache, whatever else needs room. Exit status 1 if one is not there.
 
-    What is pinned goes by evict, clear and the deletion of its image only. `glint prewarm --pin` brings images in.
+    Only evict, clear and the deletion of its image remove what is pinned. `glint prewarm --pin` brings images in.
     """
     _cache("pin", config, overrides, images=images, nodes=nodes, offline=offline, as_json=as_json)
 
@@ -168,7 +166,7 @@ def cache_simulate(
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """What a cache of this size would have spared the stores, by the downloads that logs tell of.
+    """Replay the downloads that logs tell of: what another size or policy would have spared the stores.
 
     Begins with an empty cache. Asks no running Glint, and changes nothing. Pinned images count as any other.
     """

@@ -11,13 +11,13 @@ from proxy.cli.options import ConfigFile, Overrides, config_file, load_or_exit, 
 from proxy.config import origins
 
 config_app = typer.Typer(
-    no_args_is_help=True, help="Check the configuration, see what it comes to, make it of Glance's."
+    no_args_is_help=True, help="Check the configuration, show what it comes to, or make one from Glance's."
 )
 
 
 @config_app.command("check")
 def check(config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Say "ok", or all that is wrong at once with exit status 2."""
+    """Say "ok", or all that is wrong at once, with exit status 2."""
     from proxy.commands import config as command  # noqa: PLC0415 - SQLAlchemy, which other commands do without
 
     if problems := command.check(load_or_exit(config, overrides)):
@@ -27,7 +27,7 @@ def check(config: ConfigFile = None, overrides: Overrides = None) -> None:
 
 @config_app.command("show")
 def show(config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """The effective configuration as YAML. Beside each value that is no default stands who said it; no secrets."""
+    """Print the effective configuration as YAML, and where each changed value comes from; secrets are masked."""
     from proxy.commands import config as command  # noqa: PLC0415
 
     loaded = load_or_exit(config, overrides)
@@ -58,7 +58,7 @@ def import_glance(
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON document.")] = False,
 ) -> None:
-    """Turn the configuration of a Glance into one of Glint, and say of each line what became of it.
+    """Turn the configuration of a Glance into one of Glint, and say what became of each line.
 
     Exit status 0 if the result would work, 1 with each reason if it would not, 2 if nothing could be read or written.
     The policy file, the paste file and others that those of Glance name are looked for beside them.

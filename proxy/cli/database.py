@@ -32,7 +32,7 @@ def _age(days: int) -> int:
 
 @database_app.command("init")
 def init(*, as_json: Json = False, config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Make the tables in an empty database, or bring those of an older Glance (since Queens) to the newest revision.
+    """Create the tables in an empty database, or upgrade those of an older Glance (since Queens).
 
     What `glance-manage db sync` does, and the same tables and stamps. A current database is left as it is. Make a
     backup before an upgrade. `glint serve` makes the tables itself, but upgrades none.
@@ -50,7 +50,7 @@ def init(*, as_json: Json = False, config: ConfigFile = None, overrides: Overrid
 
 @database_app.command("check")
 def check(*, as_json: Json = False, config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """At which revision the database is, which is wanted, and what to do.
+    """Say which revision the database is at, which one is needed, and what to do.
 
     Exit status 0: current; 3: `glint registry init` makes or upgrades it; 1: it cannot be used, or not be asked.
     """

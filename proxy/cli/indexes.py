@@ -11,7 +11,7 @@ from proxy.cli.options import ConfigFile, Overrides, fail, load_or_exit
 
 indexes_app = typer.Typer(
     no_args_is_help=True,
-    help="Indexes that Glance's schema does not have: for lists by a property, a tag or a name that few of very many "
+    help="Optional indexes beyond Glance's schema, for lists by a property, a tag or a name that few of very many "
     "images have. Nothing needs them, and no Glance minds them.",
 )
 
@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 
 @indexes_app.command("show")
 def show(*, as_json: Json = False, config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Which of them are there, and what they take; of the others, how many rows they would be over."""
+    """Show which of them are there and what they take; of the others, how many rows they would cover."""
     from proxy.commands import indexes as command  # noqa: PLC0415 - SQLAlchemy, which other commands do without
 
     _run(command.show(load_or_exit(config, overrides), as_json=as_json))
@@ -30,12 +30,12 @@ def show(*, as_json: Json = False, config: ConfigFile = None, overrides: Overrid
 @indexes_app.command("add")
 def add(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which would be made.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which would be created.")] = False,
     as_json: Json = False,
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Make those that are not there, and anew what was not finished.
+    """Create those that are missing, and again what was not finished.
 
     PostgreSQL and MariaDB go on reading and writing meanwhile; on SQLite writers wait until it is done. Each then
     costs its part at every write of a property, a tag or an image.
@@ -48,7 +48,7 @@ def add(
 @indexes_app.command("drop")
 def drop(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which would be removed.")] = False,
     as_json: Json = False,
     config: ConfigFile = None,
     overrides: Overrides = None,

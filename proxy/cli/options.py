@@ -30,7 +30,7 @@ ConfigFile = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One key, such as cache.size_max='2 GiB'; may be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as cache.size_max='2 GiB'; may be repeated."),
 ]
 Nodes = Annotated[
     list[str] | None,
@@ -38,7 +38,7 @@ Nodes = Annotated[
         "--node",
         callback=_checked_urls,
         metavar="URL",
-        help="A running Glint; may be repeated. Default: the one of --config. OS_CACERT: who vouches for https.",
+        help="URL of a running Glint; may be repeated. Default: the one of --config. OS_CACERT: CA file for https.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document per line on standard output.")]

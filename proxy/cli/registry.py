@@ -11,9 +11,11 @@ from proxy.cli.database import database_app
 from proxy.cli.indexes import indexes_app
 from proxy.cli.options import ConfigFile, Overrides, fail, load_or_exit, serve_or_exit
 
-registry_app = typer.Typer(no_args_is_help=True, help="Make the database of image metadata, and work on it.")
+registry_app = typer.Typer(
+    no_args_is_help=True, help="Create, upgrade, serve and maintain the database of image metadata."
+)
 metadefs_app = typer.Typer(
-    no_args_is_help=True, help="Bring metadata definitions into the database, and out of it, in Glance's JSON files."
+    no_args_is_help=True, help="Load metadata definitions from Glance's JSON files, and export them."
 )
 registry_app.add_typer(database_app)
 registry_app.add_typer(metadefs_app, name="metadefs")
@@ -22,7 +24,7 @@ registry_app.add_typer(indexes_app, name="indexes")
 
 @registry_app.command("serve")
 def serve(config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Serve the database of registry.url to other Glints until SIGTERM; they have registry.kind remote.
+    """Serve the database of registry.url until SIGTERM, to Glints whose registry.kind is remote.
 
     Listens on registry.service, and answers those who have one of registry.remote.key.
     """
@@ -46,7 +48,7 @@ def load(
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Take in files of metadata definitions, each whole or not at all. Exit status 1 if one is bad.
+    """Load files of metadata definitions, each whole or not at all. Exit status 1 if one is bad.
 
     The rules are those of `glance-manage db load_metadefs`.
     """

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -25,7 +26,7 @@ app = typer.Typer(
     name="glint",
     help="A caching transfer proxy that delivers VM images in OpenStack clouds.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="markdown",  # flows the lines of a docstring into the width of the terminal
     pretty_exceptions_enable=False,
 )
 
@@ -38,9 +39,28 @@ def main() -> None:
     app(prog_name="glint")
 
 
+def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"glint {version('glint')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def serve(config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Serve the Images API until SIGTERM."""
+    """Serve the Images API until SIGTERM.
+
+    Logs go to standard error. Exit status 2: the configuration is wrong; 1: something else keeps it from starting.
+    """
     serve_or_exit("api", config, overrides)
 
 
@@ -48,7 +68,7 @@ def serve(config: ConfigFile = None, overrides: Overrides = None) -> None:
 def scrub(
     *,
     as_daemon: Annotated[
-        bool, typer.Option("--daemon", "-D", help="Again and again, every deletion.wakeup_time_s, until SIGTERM.")
+        bool, typer.Option("--daemon", "-D", help="Run every deletion.wakeup_time_s until SIGTERM.")
     ] = False,
     restore: Annotated[
         str | None,
@@ -61,8 +81,8 @@ def scrub(
 ) -> None:
     """Delete the data of images whose deletion was delayed, and what failed uploads and deletions left in the stores.
 
-    As glance-scrubber, also beside one and on several hosts at once. Exit status 0: nothing is left that is due; 1:
-    some data stay, since a store is down or something uses them, until a later run; 130: interrupted.
+    Does what glance-scrubber does, and may run beside one and on several hosts at once. Exit status 0: nothing that is
+    due is left; 1: some data stay until a later run, since a store is down or something uses them; 130: interrupted.
     """
     from proxy.commands import scrub as command  # noqa: PLC0415 - SQLAlchemy, which other commands do without
     from proxy.commands.errors import CommandFailed  # noqa: PLC0415
@@ -102,8 +122,10 @@ def prewarm(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All active images.")] = False,
     nodes: Nodes = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be fetched, and if it fits.")] = False,
-    pin: Annotated[bool, typer.Option("--pin", help="And pin them: they stay, whatever else needs room.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be fetched, and whether it fits.")
+    ] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="Also pin them: they stay, whatever else needs room.")] = False,
     as_json: Json = False,
     concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Images at once on each node.")] = 4,
     timeout_s: Annotated[
@@ -112,11 +134,13 @@ def prewarm(
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Have images on the disks of running Glints before anyone asks for them.
+    """Bring images into the caches of running Glints before anyone asks for them.
 
     Exit status 0 only if every image is on disk and its digest holds; run it again to verify what is there. Several
-    --tag and --property together mean images that have all of them; no image chosen is a failure. The token comes from
-    OS_TOKEN, OS_AUTH_URL with OS_USERNAME and OS_PASSWORD, or the service's own user in the configuration.
+    --tag and --property together mean images that have all of them; choosing no image is a failure. The token comes
+    from OS_TOKEN, from OS_AUTH_URL with OS_USERNAME and OS_PASSWORD, or from the service user of the configuration.
+
+    Example: glint prewarm --tag golden --node http://10.0.0.7:9292 --node http://10.0.0.8:9292
     """
     from proxy.commands import prewarm as command  # noqa: PLC0415
     from proxy.commands.selection import Selection  # noqa: PLC0415

@@ -1,5 +1,7 @@
 """What an operator reads when Glint has started, with one process or several."""
 
+from importlib.metadata import version
+
 import structlog
 
 from proxy.config import Config
@@ -13,6 +15,7 @@ def announce(front: Front, config: Config, host: str, port: int, workers: int = 
     scheme = "https" if front.listening(config).tls.certificate else "http"
     log.info(
         "server.listening",
+        version=version("glint"),
         url=f"{scheme}://{host}:{port}",
         metrics_port=front.metrics(config).port,
         workers=workers,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_all_problems_go_to_standard_error_with_exit_status_2() -> None:
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("registry.url=oracle://u:hunter2@db/glance", "registry.url: expected one of sqlite, postgresql, "),
+        ("registry.url=oracle://u:hunter2@db/glance", "registry.url: expected a scheme among sqlite, postgresql, "),
         ("cache.size_max=500", "cache.size_max: no image fits into 500 bytes; expected a size with its unit"),
         ("metrics.port=9292", "metrics.port: expected another port than server.port, 9292"),
     ],
@@ -152,3 +153,13 @@ def test_wrong_usage_says_what_would_be_right(arguments: tuple[str, ...], told: 
     result = glint(*arguments)
     assert result.exit_code == 2
     assert told in result.stderr
+
+
+def test_the_version_is_told_without_a_configuration(tmp_path: Path) -> None:
+    result = glint("--version", GLINT_CONFIG=str(tmp_path / "missing.yaml"))
+    assert (result.exit_code, result.stdout) == (0, f"glint {version('glint')}\n")
+
+
+def test_a_shell_completes_commands() -> None:
+    result = glint(_GLINT_COMPLETE="complete_bash", COMP_WORDS="glint ca", COMP_CWORD="1")
+    assert (result.exit_code, result.stdout) == (0, "cache\n")

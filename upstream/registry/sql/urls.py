@@ -23,7 +23,7 @@ def with_driver(url: str) -> URL:
     parsed = make_url(url)
     written = parsed.drivername.partition("+")[0]
     if written not in DRIVERS:
-        raise RegistryMisconfigured(f"registry.url: expected one of {', '.join(DRIVERS)}://, got {written}://")
+        raise RegistryMisconfigured(f"registry.url: expected a scheme among {', '.join(DRIVERS)}, got {written}://")
     dialect, driver = DRIVERS[written]
     if find_spec(driver) is None:
         raise RegistryMisconfigured(f"registry.url: {written}:// needs the package {driver}: pip install {driver}")
