@@ -207,7 +207,8 @@ class Prewarmer:
             log.warning("prewarm.failed", key=job.key, error=type(error).__name__)
             reason, found_at_s = str(error) or type(error).__name__, _written_at_s(await self._cache.found(job.key))
             return await self._call(self._queue.fail, job, reason, found_at_s)
-        proof, found_at_s = Proof.VERIFIED if blob.digest else Proof.NONE, _written_at_s(await self._cache.found(job.key))
+        proof = Proof.VERIFIED if blob.digest else Proof.NONE
+        found_at_s = _written_at_s(await self._cache.found(job.key))
         return await self._call(self._queue.finish, job, proof, found_at_s)
 
     async def _resolved(self, key: str) -> tuple[Blob, Source] | None:

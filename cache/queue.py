@@ -69,7 +69,7 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One row. `proof` and `error` tell of the entry whose file was written at `entry_at_s`, of no later one of the key.
+    """One row. `proof` and `error` tell of the entry whose file was written at `entry_at_s`, and of no later one.
 
     An `error` without that time tells why there is none.
     """

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cache import Proof
 from proxy.commands.node import CachedImage, CacheUsage
 from proxy.commands.numbers import Numbers
 from proxy.commands.text import plural, size_text, span_text
@@ -16,6 +17,11 @@ from proxy.commands.text import plural, size_text, span_text
 _WITHOUT_NAME_COLUMNS = 74  # what the other columns take
 _PINNED_COLUMNS = 8
 _PLAIN_COLUMNS = 1000  # in a file or a pipe nothing is cut off
+_DIGEST_TEXT = {
+    Proof.VERIFIED: "verified",
+    Proof.UNVERIFIED: "not compared again since the image was filled; `glint prewarm` does",
+    Proof.NONE: "none is registered to compare with",
+}
 
 
 def print_entries(cached: Sequence[CachedImage], queued: Sequence[str], names: Mapping[str, str]) -> None:
@@ -64,7 +70,7 @@ def print_one(document: Mapping[str, Any]) -> None:
         "name": document["name"],
         "state": document["state"],
         "on disk": bytes_text if present else None,
-        "digest": document.get("digest") if document["state"] == "cached" else None,
+        "digest": _DIGEST_TEXT[document["digest"]] if document["state"] == "cached" and "digest" in document else None,
         "hits": document["hits"],
         "last used": f"{span_text(now_s - used)} ago" if used else None,
         "age": span_text(now_s - created) if created else None,
@@ -86,7 +92,7 @@ def print_stats(usage: CacheUsage, numbers: Numbers | None) -> None:
         "limit": size_text(usage.limit_bytes),
     }
     if numbers is not None:
-        ratio = "" if numbers.hit_ratio is None else f" ({numbers.hit_ratio:.0%} found their image)"
+        ratio = "" if numbers.hit_ratio is None else f" (hit ratio {numbers.hit_ratio:.0%})"
         lines |= {
             "fills running": numbers.fills_in_flight,
             "downloads": f"{numbers.hits} hit, {numbers.joins} join, {numbers.misses} miss, "
