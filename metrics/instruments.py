@@ -47,8 +47,8 @@ class Instruments:
         )
         self.downloads_aborted = Counter(
             "glint_downloads_aborted",
-            "Downloads cut before their last byte, by reason: client (gone), source (failed) or short_file (the file "
-            "gave less than it promised).",
+            "Downloads cut before their last byte, by reason: client (gone), source (failed), short_file (less was "
+            "there than promised) or cancelled (Glint stopped).",
             ["reason"],
             registry=registry,
         )
@@ -132,8 +132,8 @@ class Instruments:
         )
         self.range_reads = Counter(
             "glint_range_reads",
-            "Ranges asked for that were not in the cache, by decision: read (from the fill), wait (for it), direct "
-            "(from the store, past the cache) or fill (one begins).",
+            "Ranges of images that were being filled, by decision: read (from the fill), wait (for it) or direct (from "
+            "the store, past the cache).",
             ["decision"],
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""What the README has an operator copy is taken as it stands: configurations, commands, names of metrics."""
+"""What README and OPERATIONS have an operator copy is taken as it stands: configurations, commands, metrics, events."""
 
 import re
 import shlex
@@ -16,7 +16,8 @@ from metrics import Instruments, RegistryInstruments, Supervision
 from proxy.cli import app
 from proxy.config import Config, build
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = "\n".join((ROOT / name).read_text() for name in ("README.md", "OPERATIONS.md"))
 SECRETS = {"GLINT_AUTH__KEYSTONE__PASSWORD": "p", "GLINT_TOKEN_CACHE__SECRET_KEY": "k" * 32}
 
 
@@ -44,6 +45,12 @@ def known_metrics() -> Iterator[str]:
         for family in numbers.collect():
             yield family.name
             yield f"{family.name}_total"
+            yield f"{family.name}_bucket"
+
+
+def logged_events() -> set[str]:
+    sources = (file.read_text() for folder in ("proxy", "cache", "upstream") for file in (ROOT / folder).rglob("*.py"))
+    return {event for text in sources for event in re.findall(r"\"([a-z_]+\.[a-z_]+)\"", text)}
 
 
 def test_each_configuration_is_one() -> None:
@@ -78,6 +85,25 @@ def test_each_command_is_there(command: list[str]) -> None:
 
 
 def test_each_metric_is_counted() -> None:
-    told = set(re.findall(r"\bglint_[a-z_]+", README)) - {"glint_store"}
+    told = set(re.findall(r"\bglint_[a-z_]+", README)) - {"glint_build_info"}
     assert len(told) > 5
     assert told <= set(known_metrics())
+
+
+def test_each_event_is_logged() -> None:
+    rows = re.findall(r"^\| (`[a-z_.]+`(?:, `[a-z_.]+`)*) \|", README, re.MULTILINE)
+    told = {event for row in rows for event in re.findall(r"`([a-z_]+\.[a-z_]+)`", row)}
+    assert len(told) > 20
+    assert told <= logged_events()
+
+
+def test_each_key_of_the_configuration_that_is_named_is_there() -> None:
+    sections = "|".join(Config.model_fields)
+    named = set(re.findall(rf"`((?:{sections})(?:\.[a-z_]+)+)", README)) - logged_events()
+    shown = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert len(named) > 10
+    for key in named:
+        place = shown
+        for name in key.split("."):
+            assert name in place, key
+            place = place[name]
