@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -24,6 +25,15 @@ _REPAIR_POLL_S = 0.1
 _ORPHAN_S = 7.0  # looked at every second or so, later on a busy machine: gone within ten
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A fill that has not changed since then; `is_told`: and that nobody holds."""
+
+    state: tuple[int, int, int]
+    since_s: float
+    is_told: bool = False
+
+
 class Books:
     """What the cache holds and what it has promised. For one thread, which opens it first and closes it."""
 
@@ -34,7 +44,8 @@ class Books:
         self._config = config
         self._demand: Demand | None = None
         self._is_settled = False  # whether this index and the folder were made to agree
-        self._orphans: dict[str, tuple[tuple[int, int, int], float]] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._has_looked = False
 
     def open(self) -> Demand:
         """Open all that stays open in the folder. What is not for the books lives until `close`, too.
@@ -207,16 +218,20 @@ class Books:
         return list(self._dead_fills())
 
     def _dead_fills(self) -> Iterator[str]:
-        """Remove fills that nobody holds, nor has changed, for a while."""
-        now_s, before, self._orphans = time.monotonic(), self._orphans, {}
+        """Remove fills that nobody holds, nor has changed, for a while.
+
+        The first look takes no lock: at a start there are clients who want to go on with them.
+        """
+        now_s, before, self._seen = time.monotonic(), self._seen, {}
+        is_first, self._has_looked = not self._has_looked, True
         for path, stat in self.folder.fills():
             state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-            was, since_s = before.get(path.name, (state, now_s))
-            if was != state or not self.folder.is_orphan(path):
+            seen = before.get(path.name, _Seen(state, now_s))
+            if seen.state != state or not (is_first or self.folder.is_orphan(path)):
                 continue
-            if now_s - since_s < _ORPHAN_S:
-                self._orphans[path.name] = state, since_s
-                if path.name not in before and stat.st_size:
+            if is_first or not seen.is_told or now_s - seen.since_s < _ORPHAN_S:
+                self._seen[path.name] = replace(seen, is_told=not is_first)
+                if not (is_first or seen.is_told) and stat.st_size:
                     yield path.name.rpartition(".")[0]
             elif self.folder.retire_orphan(path):
                 self.release(path.name)

@@ -66,10 +66,8 @@ class Index(IndexFile):
                 return False
             if is_promised:
                 return True
-            digest = (blob.digest.algorithm, blob.digest.value) if blob.digest else (None, None)
-            self._db.execute(
-                "INSERT INTO promises VALUES (?, ?, ?, ?, ?, ?)", (name, blob.key, blob.size_bytes, charge, *digest)
-            )
+            row = (name, blob.key, blob.size_bytes, charge, *_digest_columns(blob.digest))
+            self._db.execute("INSERT INTO promises VALUES (?, ?, ?, ?, ?, ?)", row)
             return True
 
     def release(self, name: str, has_fill: Callable[[str], bool], entry: Callable[[str], Found | None]) -> None:
@@ -85,13 +83,21 @@ class Index(IndexFile):
     ) -> None:
         """Turn a promise into an entry, the most recently used one; into nothing if it has been removed again.
 
-        While there is such a file, the promise is another one's: see `release`.
+        While there is such a file, the promise is another one's: see `release`. Who found the entry before gave the
+        promise back, and its row stays: it may have been pinned since, and its digest proved.
         """
         assert blob.size_bytes is not None
         with self._write():
-            if not has_fill(name):
+            is_others = has_fill(name)
+            is_noted = is_others or not self._is_promised(name)
+            if not is_others:
                 self._release(name)
-            if entry(blob.key) is not None:
+            if entry(blob.key) is None:
+                return
+            noted = self.entry(blob.key) if is_noted else None
+            if noted is not None and noted.size_bytes == blob.size_bytes:
+                self._complete(blob.key, blob.digest)
+            else:
                 self._insert(blob.key, blob.size_bytes, blob.digest, self._clock())
 
     def candidates(self, young_since_s: float) -> Iterator[Candidate]:
@@ -275,6 +281,14 @@ class Index(IndexFile):
         if replaced and replaced[0]:
             self.pin(key, pinned=True)
 
+    def _complete(self, key: str, digest: Digest | None) -> None:
+        """Of a row that was made without knowing when its entry was."""
+        use = self._next_use()
+        self._db.execute(
+            "UPDATE entries SET digest_algorithm = ?, digest_value = ?, place = ?, used = ? WHERE key = ?",
+            (*_digest_columns(digest), use, use, key),
+        )
+
     def _next_use(self) -> int:
         use: int
         (use,) = self._db.execute("UPDATE totals SET uses = uses + 1 RETURNING uses").fetchone()
@@ -316,5 +330,8 @@ class Index(IndexFile):
 
 def _row(key: str, size_bytes: int, digest: Digest | None, at_s: float, use: int) -> tuple[object, ...]:
     """As `_INSERT` wants it."""
-    algorithm, value = (digest.algorithm, digest.value) if digest else (None, None)
-    return key, size_bytes, charge_bytes(size_bytes), algorithm, value, use, use, at_s, at_s
+    return key, size_bytes, charge_bytes(size_bytes), *_digest_columns(digest), use, use, at_s, at_s
+
+
+def _digest_columns(digest: Digest | None) -> tuple[str | None, str | None]:
+    return (digest.algorithm, digest.value) if digest else (None, None)

@@ -17,6 +17,7 @@ from metrics import Instruments
 log = structlog.get_logger(__name__)
 
 _THREADS_MAX = 4
+_TIMEOUT_S = 0.3
 _ANSWER_MAX_BYTES = 2 * 1024 * 1024  # memcached's own limit is 1 MiB
 _PAUSE_FIRST_S = 1.0
 _PAUSE_MAX_S = 60.0
@@ -119,14 +120,14 @@ class _Server:
 class Memcached:
     """Several servers, each name on one of them. A server that fails is skipped for a while, its names go to others.
 
-    No method raises for what a server does or says, and none takes longer than `2 * timeout_s`. pymemcache blocks, so
-    it lives in threads of its own.
+    No method raises for what a server does or says, and none takes longer than twice `_TIMEOUT_S`. pymemcache blocks,
+    so it lives in threads of its own.
     """
 
-    def __init__(self, servers: Sequence[str], instruments: Instruments, *, timeout_s: float = 0.3) -> None:
-        self._servers = {address: _Server(address, timeout_s) for address in servers}
+    def __init__(self, servers: Sequence[str], instruments: Instruments) -> None:
+        self._servers = {address: _Server(address, _TIMEOUT_S) for address in servers}
         self._threads = ThreadPoolExecutor(_THREADS_MAX, thread_name_prefix="memcached")
-        self._wait_s = 2 * timeout_s
+        self._wait_s = 2 * _TIMEOUT_S
         self._errors = instruments.memcached_errors
 
     async def get(self, name: str) -> bytes | None:

@@ -97,7 +97,8 @@ class Queue:
     """The queue of one cache folder as one worker sees it. Raises sqlite3.Error."""
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._presence_path = Folder(folder).index_path, folder / "queue.lock"
+        self._folder, self._presence_path = Folder(folder), folder / "queue.lock"
+        self._path = self._folder.index_path
         self._opened: Presence | None = None
 
     def open(self) -> None:
@@ -116,9 +117,12 @@ class Queue:
         return self._opened
 
     def ask(self, keys: Iterable[str], *, is_refetch: bool = False) -> None:
-        """Put these at the end. What is queued or worked on stays as it is, what has ended begins anew."""
-        rows = [(key,) for key in keys]
-        with self._write() as db:
+        """Put these at the end. What is queued or worked on stays as it is, what has ended begins anew.
+
+        But for a refetch of what has an entry: somebody else has brought it in since it was seen to be lost.
+        """
+        with self._write() as db:  # without which an entry and its row could come in between
+            rows = [(key,) for key in keys if not (is_refetch and self._folder.has_entry(key))]
             if is_refetch:
                 waits = "SELECT 1 FROM queue WHERE key = :key AND state IN ('queued', 'running')"
                 db.executemany(

@@ -1,5 +1,6 @@
-"""What a process has open."""
+"""What a process has open, and who holds which lock."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,3 +11,10 @@ def links_of(pid: int) -> Iterator[str]:
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
             yield str(descriptor.readlink())
+
+
+def locker_of(path: Path) -> int | None:
+    """The process that has a file's flock for itself; others may have the file open as well, and look whether it is."""
+    pattern = re.compile(rf"FLOCK +ADVISORY +WRITE (\d+) \S+:{path.stat().st_ino} ")
+    found = pattern.search(Path("/proc/locks").read_text())
+    return None if found is None else int(found[1])

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 _TRY_S = 0.2
-_TIMEOUT_S = 20
+_TIMEOUT_S = 60
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from tests.content import MIB
 
 @pytest.fixture
 def config(tmp_path: Path) -> CacheConfig:
-    return CacheConfig(dir=tmp_path / "cache", size_max=64 * MIB, fill_idle_s=2)
+    return CacheConfig(dir=tmp_path / "cache", size_max=64 * MIB, fill_idle_s=20)
 
 
 @pytest.fixture(autouse=True)

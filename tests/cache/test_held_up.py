@@ -76,11 +76,13 @@ async def test_who_has_no_byte_yet_is_sent_away_from_a_fill_whose_disk_hangs(
 
 
 async def test_a_range_that_waits_for_a_running_fill_is_sent_away_and_who_has_begun_waits(
-    workers: list[ImageCache], config: CacheConfig
+    workers: list[ImageCache], config: CacheConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = GatedSource(CONTENT, released=MIB)
+    monkeypatch.setattr("cache.holding._STEP_S", ENOUGH_S)  # until it hangs, the disk is only slow
     async with workers[0].open(BLOB, source) as begun:
         await begun.beyond(MIB - 1)
+        monkeypatch.setattr("cache.holding._STEP_S", 0.03)
         with DiskFaults(config.dir) as disk:
             disk.hang(("write", "pwrite", "pwritev"))
             source.release()

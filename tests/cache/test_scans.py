@@ -24,7 +24,13 @@ def small(config: CacheConfig, monkeypatch: pytest.MonkeyPatch) -> CacheConfig:
 
 
 async def ask(cache: ImageCache, images: dict[str, Noise]) -> Sequence[Outcome]:
-    return [(await fetch(cache, GatedSource(content), blob_of(content, key)))[1] for key, content in images.items()]
+    """One after the other: what is not an entry yet could not go for the next one."""
+    outcomes = []
+    for key, content in images.items():
+        outcomes.append((await fetch(cache, GatedSource(content), blob_of(content, key)))[1])
+        while cache._flights._tasks:  # noqa: ASYNC110 - no event for tests
+            await asyncio.sleep(0.001)
+    return outcomes
 
 
 async def make_hot(config: CacheConfig) -> None:

@@ -396,3 +396,38 @@ async def test_a_fill_that_could_not_be_published_is_filled_again_while_a_follow
                     while not await asyncio.to_thread(left, config):  # noqa: ASYNC110 - no event for tests
                         await asyncio.sleep(0.02)
             assert await fetch(following, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.MISS)
+
+
+async def test_who_asks_at_a_start_goes_on_with_a_fill_whatever_else_looks_at_it(
+    config: CacheConfig, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants to know whether somebody fills it has the filler's lock for a moment."""
+    looked, has_asked, sweep = threading.Event(), threading.Event(), Books.sweep
+
+    def slowly(folder: Folder, path: Path) -> bool:
+        fd = os.open(path, os.O_RDWR)
+        is_orphan = become_filler(fd)
+        looked.set()
+        has_asked.wait(30)
+        os.close(fd)
+        return is_orphan
+
+    def swept(books: Books) -> list[str]:
+        try:
+            return sweep(books)
+        finally:
+            looked.set()
+
+    left = await asyncio.to_thread(folder.claim, BLOB.key, SIZE_BYTES)
+    await asyncio.to_thread(os.pwrite, left.fd, CONTENT.read(0, MIB), 0)
+    os.close(left.fd)
+    monkeypatch.setattr("cache.housekeeping._EVERY_S", 3600)
+    monkeypatch.setattr(Folder, "is_orphan", slowly)
+    monkeypatch.setattr(Books, "sweep", swept)
+    async with ImageCache(config, Instruments()) as cache:
+        assert await asyncio.to_thread(looked.wait, 30)
+        claim = await asyncio.to_thread(folder.claim, BLOB.key, SIZE_BYTES)
+        has_asked.set()
+        assert (claim.role, claim.size_bytes) == (Role.FILLER, MIB)
+        os.close(claim.fd)
+        assert await fetch(cache, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.MISS)

@@ -31,7 +31,7 @@ class Terminal:
         with contextlib.suppress(OSError):  # how Linux tells that nobody has the other side open
             while data := os.read(self.screen, 65536):
                 seen += data
-        self.process.wait(10)
+        self.process.wait(30)
         return seen.decode(errors="replace")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -80,6 +81,10 @@ def test_show_on_the_folder_tells_what_lies_there(world: World, cached: Image, c
 
 
 def test_stats_adds_what_the_metrics_port_counted(world: World, cached: Image, capsys: Captured) -> None:
+    deadline_s = time.monotonic() + 30
+    while not world.glint.metrics().value("glint_downloads_total", outcome="hit"):  # counted when it has been sent
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
     assert cache("stats", world.config, Options(as_json=True))
     document = json.loads(capsys.readouterr().out)
     assert document["entries"] == 1

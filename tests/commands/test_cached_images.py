@@ -64,7 +64,7 @@ def test_usage_counts_entries_promises_and_the_limit(world: World) -> None:
     world.glint.request("PUT", f"/v2/cache/{filling.id}")
     gate.wait_reached()
 
-    wait_for(world, cached.id, "cached")
+    world.until_cached(cached)
     usage = world.glint.get("/v2/cache/usage").json
     assert usage["entries"] == 1
     assert usage["limit_bytes"] == 64 * 1024 * 1024

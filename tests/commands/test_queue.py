@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cache import queue
+from cache.disk import Folder
 from cache.queue import Asked, Job, Proof, Queue, Stage
 
 Worker = Callable[[], Queue]
@@ -60,6 +61,25 @@ def test_what_nobody_asked_for_is_a_refetch_until_somebody_does_or_it_has_ended(
     one.ask(["lost"])
 
     assert not taken(one).is_refetch
+
+
+def test_what_was_brought_in_before_somebody_could_say_that_it_was_lost_stays_as_it_is(
+    tmp_path: Path, worker: Worker
+) -> None:
+    """The fill that a killed worker left was seen by one and gone on with by another."""
+    one, other, folder = worker(), worker(), Folder(tmp_path)
+    one.ask(["a"])
+    job = taken(one)
+    folder.entry_path("a").parent.mkdir(parents=True)
+    folder.entry_path("a").touch()
+    one.finish(job, Proof.VERIFIED, 7.0)
+
+    other.ask(["a", "b"], is_refetch=True)
+
+    assert asked(one, "a").proof is Proof.VERIFIED
+    assert other.asked() == ["b"]
+    other.ask(["a"])
+    assert other.asked() == ["b", "a"]
 
 
 def test_asking_again_changes_nothing_until_it_has_ended_and_begins_anew_then(worker: Worker) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.commands.conftest import Image, World
 from tests.commands.terminal import on_terminal
-from tests.descriptors import links_of
+from tests.descriptors import locker_of
 from tests.glint import Glint
 from tests.origin import MIB, Fault, Gate, Origin
 from tests.stopping import stopped
@@ -60,12 +60,13 @@ def gated(world: World) -> tuple[Image, Gate]:
 
 
 def filler_of(world: World, image: Image) -> int:
-    """The worker that has the image's fill open."""
+    """The worker that fills the image. Others open its file now and then, to see whether it is filled."""
     deadline_s = time.monotonic() + 30
     while time.monotonic() < deadline_s:
-        for pid in world.glint.worker_pids:
-            if any(f"/fills/{image.id}." in link for link in links_of(pid)):
+        for path in (world.glint.cache_dir / "fills").glob(f"{image.id}.*"):
+            if (pid := locker_of(path)) in world.glint.worker_pids:
                 return pid
+        time.sleep(0.01)
     raise TimeoutError(image)
 
 

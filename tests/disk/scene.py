@@ -12,13 +12,13 @@ from cache import CacheError, Outcome, charge_bytes
 from tests.content import MIB, Content, Noise
 from tests.disk.shim import DiskFaults
 from tests.origin import Fault, Gate, Origin
-from tests.served import FAST_FAULTS, Served, config_for, serving
+from tests.served import Served, config_for, serving
 
 WANTED = Noise(6 * MIB + 3, seed=3)
 OTHERS = [Noise(3 * MIB + n, seed=4 + n) for n in range(2)]
 LIMIT_BYTES = sum(charge_bytes(content.size_bytes) for content in OTHERS) + 3 * MIB
 CLIENTS = 2
-CLEAN_S = 15
+CLEAN_S = 60
 FOLDERS = ("entries", "fills", "leaving", "quarantine")
 
 
@@ -92,7 +92,8 @@ class Scene:
 @asynccontextmanager
 async def scene(folder: Path, break_disk: Callable[[Scene], None]) -> AsyncIterator[Scene]:
     """All is well and the cache is empty. Its disk is whole again before Glint stops."""
-    changes = FAST_FAULTS | {
+    changes = {
+        "server": {"drain_s": 5},
         "cache": {
             "fill_idle_s": 3,
             "size_max": LIMIT_BYTES,
@@ -100,7 +101,7 @@ async def scene(folder: Path, break_disk: Callable[[Scene], None]) -> AsyncItera
             "min_age_s": 0,
             "evict_from_percent": 100,
             "evict_to_percent": 100,
-        }
+        },
     }
     with Origin() as origin:
         async with serving(config_for(folder, changes)) as glint:

@@ -11,7 +11,7 @@ from cache import Digest, Outcome
 from tests.clients import download_at_once, fast_digest
 from tests.content import KIB, MIB, Noise
 from tests.origin import Fault, Gate, Origin
-from tests.served import FAST_FAULTS, Served, config_for, serving
+from tests.served import Served, config_for, serving
 
 CONTENT = Noise(5 * MIB + 3, seed=5)
 FETCH_ERRORS = (aiohttp.ClientError, asyncio.IncompleteReadError)
@@ -26,7 +26,7 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture
 async def glint(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serving(config_for(tmp_path, FAST_FAULTS)) as served:
+    async with serving(config_for(tmp_path, {"server": {"drain_s": 5}})) as served:
         yield served
 
 

@@ -26,8 +26,8 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture
 def glint(tmp_path: Path) -> Iterator[Glint]:
-    settings = {"cache.size_max": "256 MiB", "stores.backends.web": {"kind": "http"}, "server.drain_s": 5}
-    with Glint(tmp_path, settings) as served:
+    settings = {"cache.size_max": "256 MiB", "stores.backends.web": {"kind": "http"}, "server.drain_s": 60}
+    with Glint(tmp_path, settings, stop_s=70) as served:
         yield served
 
 

@@ -12,7 +12,7 @@ from tests.peers import PostgreSQL
 from tests.takeover.service import wait_until
 
 # Of which a balancer that looks every 50 ms hears in time, also on a busy machine.
-NOTICE_S = 1.0
+NOTICE_S = 2.0
 
 
 def settings_of(folder: Path, postgresql: PostgreSQL) -> dict[str, Any]:

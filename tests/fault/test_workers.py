@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glint]:
 @pytest.fixture
 def glint(tmp_path: Path) -> Iterator[Glint]:
     """For tests that end it."""
-    with Glint(tmp_path, {"server.workers": 2, "server.drain_s": 20, "logging.level": "info"}) as served:
+    with Glint(tmp_path, {"server.workers": 2, "server.drain_s": 100, "logging.level": "info"}) as served:
         until_complete(served)
         yield served
 
@@ -81,18 +81,26 @@ def downloading(glint: Glint) -> Iterator[SlowClient]:
 
 
 def test_workers_share_a_port_and_its_clients_fairly(lasting: Glint) -> None:
+    """Of up to five crowds: on a busy machine one of the workers may not have its turn while all of them come."""
     image_id = lasting.upload(CONTENT.read())
-    before = {pid: sockets_of(pid) for pid in lasting.worker_pids}
-    clients = [socket.create_connection(("127.0.0.1", lasting.port)) for _ in range(64)]
-    for client in clients:
-        client.sendall(f"GET /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    for client in clients:
-        assert client.recv(12) == b"HTTP/1.1 200"
-    shares = [len(sockets_of(pid) - others) for pid, others in before.items()]
-    for client in clients:
-        client.close()
-    assert sum(shares) == 64
-    assert min(shares) >= 8, shares
+    shares: list[list[int]] = []
+    while not shares or min(shares[-1]) < 8:
+        assert len(shares) < 5, shares
+        shares.append(_shares_of_a_crowd(lasting, image_id))
+        assert sum(shares[-1]) == 64
+
+
+def _shares_of_a_crowd(glint: Glint, image_id: str) -> list[int]:
+    """How many of 64 clients each worker has."""
+    before = {pid: sockets_of(pid) for pid in glint.worker_pids}
+    with ExitStack() as stack:
+        address = ("127.0.0.1", glint.port)
+        clients = [stack.enter_context(closing(socket.create_connection(address))) for _ in range(64)]
+        for client in clients:
+            client.sendall(f"GET /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        for client in clients:
+            assert client.recv(12) == b"HTTP/1.1 200"
+        return [len(sockets_of(pid) - others) for pid, others in before.items()]
 
 
 def kill(pid: int) -> float:
@@ -142,7 +150,7 @@ def test_workers_that_cannot_start_again_are_tried_until_they_can(lasting: Glint
     until(lambda: lasting.metrics().value("glint_workers") == 0)
     assert health_of(lasting) == 503
     assert f"policy file {policy}: is no YAML" in lasting.log
-    with closing(HTTPConnection("127.0.0.1", lasting.port, timeout=30)) as waiting:
+    with closing(HTTPConnection("127.0.0.1", lasting.port, timeout=90)) as waiting:
         waiting.request("GET", "/healthcheck")
         policy.write_text("{}")
         assert waiting.getresponse().status == 200
@@ -169,7 +177,7 @@ def test_a_second_signal_ends_all_at_once(glint: Glint) -> None:
         os.kill(glint.pid, signal.SIGTERM)
         until(lambda: is_free(glint.port))
         os.kill(glint.pid, signal.SIGTERM)
-        until(lambda: not glint.is_running, timeout_s=15)
+        until(lambda: not glint.is_running)  # in less than the time to drain
         with pytest.raises(Cut):
             client.read_on()
     assert not folder.exists()
@@ -325,7 +333,7 @@ def configured(folder: Path, settings: dict[str, object]) -> Glint:
     return glint
 
 
-def until(holds: Callable[[], bool], timeout_s: float = 30) -> None:
+def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, "it did not come to pass in time"

@@ -13,7 +13,7 @@ import pytest
 
 from cache import CacheConfig, ImageCache, Outcome
 from metrics import Instruments
-from tests.cache.reading import fetch
+from tests.cache.reading import fetch, read_all
 from tests.cache.sources import GatedSource, blob_of
 from tests.content import KIB, MIB, Noise
 from tests.kill.asleep import MINE, MY_KEY, fall_asleep, is_stopped
@@ -56,9 +56,9 @@ async def test_hits_are_served_at_once_misses_past_the_cache_and_all_is_right_wh
             async with asyncio.timeout(_END_S):
                 answers = await asyncio.gather(*(_miss(cache, key) for cache in caches for key in COLD))
             assert answers == [Outcome.BYPASS] * len(answers)
-            source.release()
-            async with asyncio.timeout(_END_S):
-                assert await fetch(caches[1], GatedSource(GROWING), growing) == (GROWING.read(), Outcome.JOIN)
+            async with asyncio.timeout(_END_S), caches[1].open(growing, GatedSource(GROWING)) as following:
+                source.release()
+                assert (await read_all(following), following.outcome) == (GROWING.read(), Outcome.JOIN)
             assert not _can_be_written(config)
         finally:
             os.kill(sleeper.pid or 0, signal.SIGCONT)

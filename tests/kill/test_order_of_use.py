@@ -27,9 +27,22 @@ _SLACK_S = 1.0
     ("every_s", "lasts_s"), [(0.1, 1.3), pytest.param(1.0, 13.0, marks=pytest.mark.long)], ids=["tenfold", "real"]
 )
 def test_the_order_of_use_survives_a_kill(tmp_path: Path, every_s: float, lasts_s: float) -> None:
-    """At most the last five seconds are lost; here a second of the cache's is `every_s`."""
+    """At most the last five seconds are lost; here a second of the cache's is `every_s`.
+
+    Of up to three tries: the turns of the housekeeping take their time as well, on a machine that does something else
+    much.
+    """
+    seen: list[tuple[float, float]] = []
+    while not any(likeness >= 0.99 and lost_s <= LOST_S * every_s + _SLACK_S for likeness, lost_s in seen):
+        assert len(seen) < 3, seen
+        seen.append(_after_a_kill(tmp_path / str(len(seen)), every_s, lasts_s))
+
+
+def _after_a_kill(scratch: Path, every_s: float, lasts_s: float) -> tuple[float, float]:
+    """How like the order is to the one before the kill, and how long before it the first use was that is not known."""
     seed = seed_of_this_run()
-    config, uses = config_of(tmp_path / "cache", LIMIT_BYTES), tmp_path / "uses"
+    config, uses = config_of(scratch / "cache", LIMIT_BYTES), scratch / "uses"
+    scratch.mkdir()
     uvloop.run(_fill(config))
     task = Using(folder=config.dir, uses=uses, seed=seed, every_s=every_s, pause_s=lasts_s / 100)
     process = start(use, task)
@@ -49,12 +62,9 @@ def test_the_order_of_use_survives_a_kill(tmp_path: Path, every_s: float, lasts_
 
     found = uvloop.run(_order(config))
 
-    assert spearman(found, order_of(log)) >= 0.99
     lost = next((n for n in range(len(log)) if order_of(log[: len(log) - n]) == found), None)
     assert lost is not None, "that was never the order"
-    if lost:
-        # The turns of the housekeeping take their time as well; on a machine that does something else, much.
-        assert killed_s - log[len(log) - lost][0] <= LOST_S * every_s + _SLACK_S
+    return spearman(found, order_of(log)), killed_s - log[len(log) - lost][0] if lost else 0.0
 
 
 def order_of(log: list[tuple[float, str]]) -> list[str]:

@@ -29,7 +29,7 @@ def record(
     marks: Path,
     scratch: Path,
     environment: Mapping[str, str] | None = None,
-    timeout_s: float = 60,
+    timeout_s: float = 240,
 ) -> list[Call]:
     """What `command` did below `folder`, which must not exist yet. What it writes to `marks` becomes Mark.
 

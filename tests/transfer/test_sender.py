@@ -34,7 +34,7 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture
 async def glint(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serving(config_for(tmp_path, {"server": {"client_idle_s": 1}})) as served:
+    async with serving(config_for(tmp_path)) as served:
         yield served
 
 
@@ -153,13 +153,14 @@ async def test_a_large_image_that_one_client_reads_once_does_not_stay_in_memory(
             connection.close()
 
 
-async def test_a_client_that_takes_nothing_is_cut_after_the_idle_time(glint: Served) -> None:
-    image_id = await uploaded(glint, CONTENT)
-    connection = asking(glint, image_id)
-    try:
-        await glint.until(lambda: glint.counted("glint_downloads_aborted_total", reason="client") == 1)
-    finally:
-        connection.close()
+async def test_a_client_that_takes_nothing_is_cut_after_the_idle_time(tmp_path: Path) -> None:
+    async with serving(config_for(tmp_path, {"server": {"client_idle_s": 1}})) as glint:
+        image_id = await uploaded(glint, CONTENT)
+        connection = asking(glint, image_id)
+        try:
+            await glint.until(lambda: glint.counted("glint_downloads_aborted_total", reason="client") == 1)
+        finally:
+            connection.close()
 
 
 async def test_a_client_that_goes_away_is_noticed_and_costs_no_descriptor(glint: Served) -> None:

@@ -62,7 +62,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memcached]:
 
 
 @pytest.fixture
-def fresh(server: Memcached) -> Memcached:
+def fresh(server: Memcached, monkeypatch: pytest.MonkeyPatch) -> Memcached:
+    """It is well, however late it answers on a busy machine."""
+    monkeypatch.setattr("cache.memcached._TIMEOUT_S", 30.0)
     server.flush()
     return server
 

@@ -1,6 +1,7 @@
 """What several processes do to one index, step by step: where one is between two steps of another."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from cache.disk import Found, Shard, charge_bytes
 from cache.index import Index
 from cache.policies import POLICIES
-from cache.types import Blob
+from cache.types import Blob, Digest
 
 BLOB = Blob(key="image-1", size_bytes=1000)
 CHARGE_BYTES = charge_bytes(1000)
@@ -124,6 +125,22 @@ def test_a_publisher_that_notes_its_entry_late_leaves_the_next_fills_promise_alo
     assert index.promise(NAME, BLOB, CHARGE_BYTES, int)
     index.commit(NAME, BLOB, lambda name: name == NAME, nothing)
     assert index.is_promised(NAME)
+
+
+def test_an_entry_that_another_process_noted_first_keeps_what_it_has_learnt_since(index: Index) -> None:
+    """Its publisher was late: it was pinned and used by then, and somebody holds that its digest was proved."""
+    other = Blob(key="image-2", size_bytes=1000)
+    assert index.promise(NAME, BLOB, CHARGE_BYTES, int)
+    index.lost_promises(no_fill, lambda _: FILE)
+    index.pin(BLOB.key, pinned=True)
+    index.touch({BLOB.key: 3}, POLICIES["lru"], 10 * CHARGE_BYTES)
+    before = index.entry(BLOB.key)
+    index.commit("image-2.1", other, no_fill, lambda key: Found(key, 1000, 0.0))
+    index.commit(NAME, replace(BLOB, digest=Digest("sha512", "00")), no_fill, lambda _: FILE)
+    assert before is not None
+    assert index.entry(BLOB.key) == replace(before, digest=Digest("sha512", "00"))
+    assert [entry.key for entry in index.entries()] == [BLOB.key, other.key]
+    assert (index.usage().entries, index.usage().charged_bytes) == (2, 2 * CHARGE_BYTES)
 
 
 def test_another_policy_keeps_nobody_from_writing_while_all_entries_fall_back(
