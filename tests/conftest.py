@@ -8,7 +8,11 @@ import pytest
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
 
+from tests.compiled_statements import create_engine
+from tests.shares import in_shares
+
 pytest_plugins = ["tests.peers.fixtures"]
+_QUICK = ("tests/unit/", "tests/config_import/")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -20,19 +24,19 @@ def pytest_collection() -> None:
     gc.disable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that need a Keystone come first: so that of several workers only one starts it, and what stands on it.
-
-    Each worker begins with its part of the list, and who has done his takes over what the other has at its end.
-    """
-    items.sort(key=lambda item: "keystone" not in getattr(item, "fixturenames", ()))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items[:] = in_shares(
+        items,
+        getattr(config, "workerinput", {}).get("workercount", 1),
+        is_first=lambda item: "keystone" in getattr(item, "fixturenames", ()),
+        is_quick=lambda item: item.nodeid.startswith(_QUICK),
+    )
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests stay until the end: the collector need not walk them all each time."""
-    gc.enable()
-    gc.collect()
+    """Thousands of tests stay until the end: the collector need not walk them all, neither now nor each time."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -40,6 +44,13 @@ def _nothing_blocks_the_loop() -> Iterator[None]:
     """Once for all tests, as it takes longer than most of them."""
     with blockbuster_ctx(scanned_modules=["proxy", "cache", "upstream", "metrics"]) as blocking:
         _allow_what_does_not_block(blocking)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _statements_are_compiled_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("upstream.registry.sql.database.create_async_engine", create_engine)
         yield
 
 

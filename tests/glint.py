@@ -229,7 +229,8 @@ class Glint(Server):
 
         Not if a test starts it by another command, or adds to its environment what Python has to see at its start.
         """
-        return not self.environment and type(self)._command is Glint._command
+        seen_at_the_start = any(name.startswith("PYTHON") for name in self.environment)
+        return not seen_at_the_start and type(self)._command is Glint._command
 
     def _guarded(self, environment: Mapping[str, str], log: IO[bytes]) -> Guard:
         if not self._is_preloaded:

@@ -73,6 +73,7 @@ def _become(request: dict[str, Any]) -> NoReturn:
     """The command itself, as its own program starts it."""
     os.setpgid(0, 0)
     guard.begin_server()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what shells start in their background ignores Ctrl-C
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(3, 1)

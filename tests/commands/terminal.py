@@ -3,18 +3,20 @@
 import contextlib
 import os
 import select
-import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+
+from tests.glint import Glint
+from tests.preloaded import Guarded, driver
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """A running command and all that it writes."""
 
-    process: subprocess.Popen[bytes]
+    process: Guarded
     screen: int
 
     def read_until(self, text: str, timeout_s: float = 30.0) -> str:
@@ -36,13 +38,15 @@ class Terminal:
 
 
 @contextmanager
-def on_terminal(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Terminal]:
+def on_terminal(glint: Glint, *arguments: str) -> Iterator[Terminal]:
+    """`glint ARGUMENTS…` with the configuration of this service."""
+    environment = glint.environment_of_commands | {"TERM": "xterm", "COLUMNS": "120"}
     master, slave = os.openpty()
     try:
-        with subprocess.Popen(
-            command, env={**environment, "TERM": "xterm", "COLUMNS": "120"}, stdout=slave, stderr=slave
-        ) as process:
-            os.close(slave)
-            yield Terminal(process, master)
+        with os.fdopen(slave, "wb", buffering=0) as screen:
+            command = driver().start(arguments, environment, glint.directory, out=screen, err=screen, grace_s=1)
+        with closing(command):
+            command.stdout.readline()
+            yield Terminal(command, master)
     finally:
         os.close(master)

@@ -235,10 +235,9 @@ def test_the_exit_status_of_verify_tells_whether_all_is_whole(world: World, cach
 
 
 def test_verify_shows_a_bar_of_bytes_on_a_terminal(world: World, cached: Image) -> None:
-    command = world.glint.command("cache", "verify", "--all")
-    with on_terminal(command, world.glint.environment_of_commands) as terminal:
+    with on_terminal(world.glint, "cache", "verify", "--all") as terminal:
         screen = terminal.rest()
-        assert terminal.process.returncode == 0
+        assert terminal.process.wait(10) == 0
     assert "1.0/1.0 MiB" in screen
     assert f"{cached.name} ({cached.id}): 1.00 MiB, whole" in screen
 

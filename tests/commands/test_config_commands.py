@@ -1,7 +1,6 @@
 """`glint config`, and how commands complain about their arguments."""
 
-import subprocess
-import sys
+import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from proxy.cli import app
 from proxy.config import load
+from tests.preloaded import driver
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 
@@ -93,9 +93,9 @@ def test_a_program_that_a_plugin_lacks_is_told_with_its_package(
 @pytest.mark.parametrize("key", ["property_protection_file", "image_schema_file"])
 def test_serve_does_not_start_with_a_file_that_cannot_be_followed(tmp_path: Path, key: str) -> None:
     """In a process of its own: what serves sets up logging for good."""
-    program = (sys.executable, "-P", "-c", "from proxy.cli import main; main()", "serve", "--config", str(SHIPPED))
     settings = ("--set", f"api.{key}={tmp_path}/none", "--set", f"registry.url=sqlite:///{tmp_path}/registry.db")
-    ended = subprocess.run([*program, *settings], capture_output=True, text=True, timeout=60, check=False)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    ended = driver().run(["serve", "--config", SHIPPED, *settings], environment, tmp_path, timeout_s=60)
     assert ended.returncode == 1
     assert f"{tmp_path}/none: cannot be read: No such file or directory" in ended.stderr
 

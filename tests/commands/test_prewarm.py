@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.commands.terminal import on_terminal
 from tests.glint import Glint
 from tests.origin import MIB, Fault, Gate, Origin
 from tests.peers import Keystone, free_port
+from tests.preloaded import driver
 
 NOBODY: Mapping[str, str] = {}
 
@@ -219,21 +221,18 @@ def test_room_is_free_or_made_by_evicting_or_not_to_be_had(sizes: tuple[int, ...
     assert room_for([(image, absent) for image in images], usage) is room
 
 
-def test_ctrl_c_leaves_the_fills_alone(world: World) -> None:
+def test_ctrl_c_leaves_the_fills_alone(world: World, tmp_path: Path) -> None:
     gate = Gate(at=1000)
     image = world.image(fault=Fault(gate=gate))
-    command = subprocess.Popen(
-        # Shells start what runs in their background, such as these tests, with Ctrl-C ignored; children inherit that.
-        ["/usr/bin/env", "--default-signal=INT", *world.glint.command("prewarm", image.id)],
-        env=world.glint.environment_of_commands,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    gate.wait_reached()
-    command.send_signal(signal.SIGINT)
-    _, complaint = command.communicate(timeout=30)
-    assert (command.returncode, complaint.partition(";")[0]) == (130, "glint: interrupted")
+    complaint, environment = tmp_path / "complaint", world.glint.environment_of_commands
+    with complaint.open("wb") as err, (tmp_path / "out").open("wb") as out:
+        command = driver().start(["prewarm", image.id], environment, tmp_path, out=out, err=err, grace_s=1)
+    with closing(command):
+        pid = int(command.stdout.readline())
+        gate.wait_reached()
+        os.kill(pid, signal.SIGINT)
+        assert command.wait(30) == 130
+    assert complaint.read_text().partition(";")[0] == "glint: interrupted"
 
     gate.open()
     world.until_cached(image)
@@ -242,13 +241,13 @@ def test_ctrl_c_leaves_the_fills_alone(world: World) -> None:
 def test_a_terminal_gets_progress_bars(world: World) -> None:
     gate = Gate(at=MIB // 2)
     image = world.image(fault=Fault(gate=gate))
-    with on_terminal(world.glint.command("prewarm", image.id), world.glint.environment_of_commands) as terminal:
+    with on_terminal(world.glint, "prewarm", image.id) as terminal:
         seen = terminal.read_until("0.5/1.0 MiB")
         assert image.name in seen
         assert "fetching" in seen
         gate.open()
         assert "digest verified" in terminal.rest()
-        assert terminal.process.returncode == 0
+        assert terminal.process.wait(10) == 0
 
 
 @pytest.mark.parametrize("who", ["token", "password", "service"])

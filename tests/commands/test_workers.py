@@ -142,12 +142,11 @@ def test_what_is_dropped_through_one_worker_is_asked_for_nowhere(workers: World)
 
 def test_a_prewarm_goes_on_when_the_worker_that_fills_is_killed(workers: World) -> None:
     image, gate = gated(workers)
-    command = workers.glint.command("prewarm", image.id)
-    with on_terminal(command, workers.glint.environment_of_commands) as terminal:
+    with on_terminal(workers.glint, "prewarm", image.id) as terminal:
         gate.wait_reached()
         os.kill(filler_of(workers, image), signal.SIGKILL)
         assert "digest verified" in terminal.rest()
-        assert terminal.process.returncode == 0
+        assert terminal.process.wait(10) == 0
     assert workers.entry(image).read_bytes() == image.content.read()
     assert workers.gets(image) == 2
     assert everywhere(workers, f"/v2/cache/{image.id}")["digest"] == "verified"

@@ -42,7 +42,7 @@ async def test_a_cold_image_is_read_once_and_then_never_again(glint: Served, ori
 
 
 async def test_sixty_four_clients_at_once_are_one_read(tmp_path: Path, origin: Origin) -> None:
-    content = origin.add("large", Noise(256 * MIB, seed=6))
+    content = origin.add("large", Noise(64 * MIB, seed=6))
     async with serving(config_for(tmp_path, {"cache": {"size_max": "300 MiB"}})) as glint:
         image_id = await glint.register(content, origin.url("large"))
         digests = await asyncio.to_thread(download_at_once, glint.file_url(image_id), 64)

@@ -68,7 +68,7 @@ def test_a_start_on_very_many_entries_serves_at_once_and_knows_them_soon(
 ) -> None:
     """Nobody was stopped: all were killed. The first start has no index, as if it had been lost; the second has it."""
     settings = {"server.workers": _WORKERS, "cache.size_max": "1 TiB", "cache.free_min": 0}
-    as_installed = {"GLINT_TEST": "a process of its own, not a fork of one that has loaded everything"}
+    as_installed = {"PYTHONUTF8": "1"}  # so that it is a process of its own, not a fork of one that has loaded all
     with Origin() as origin:
         origin.add("small", CONTENT)
         glint = Glint(tmp_path, settings, environment=as_installed)
