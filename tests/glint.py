@@ -180,7 +180,8 @@ class Glint(Server):
         """Run another `glint` command beside the service, with the service's configuration."""
         variables = self.environment_of_commands | dict(environment or {})
         if self._is_preloaded:
-            return driver().run(arguments, variables, self.directory, timeout_s=timeout_s)
+            forks = self._forks_workers
+            return driver().run(arguments, variables, self.directory, timeout_s=timeout_s, forks_workers=forks)
         return subprocess.run(
             self.command(*arguments),
             env=variables,

@@ -76,12 +76,22 @@ class Preloaded:
         directory: Path,
         *,
         timeout_s: float,
+        forks_workers: bool = False,
         program: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """As subprocess.run. Raises subprocess.TimeoutExpired."""
         with ExitStack() as stack:
             out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-            guarded = self.start(arguments, environment, directory, out=out, err=err, grace_s=1, program=program)
+            guarded = self.start(
+                arguments,
+                environment,
+                directory,
+                out=out,
+                err=err,
+                grace_s=1,
+                forks_workers=forks_workers,
+                program=program,
+            )
             stack.callback(guarded.close)
             guarded.stdout.readline()
             code = guarded.wait(timeout_s)
