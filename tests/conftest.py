@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 from tests.compiled_statements import create_engine
 from tests.shares import in_shares
 
 pytest_plugins = ["tests.peers.fixtures"]
 _QUICK = ("tests/unit/", "tests/config_import/")
+
+# An example takes as long as the machine likes: by hypothesis's own settings one of 200 ms fails, as does the second
+# in which ten could not be drawn. Whatever else is set by itself, as for CI, stays.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

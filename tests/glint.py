@@ -67,8 +67,8 @@ class Glint(Server):
 
     `settings` are keys of config.yaml, dotted or nested: {"cache.size_max": "64 MiB"}, {"cache": {"fills_max": 1}}.
     They may be changed between a stop and the next start, which keeps ports, cache and registry. `stop` is a SIGTERM,
-    and a SIGKILL when `stop_s` are over; `kill` is a SIGKILL. Its workers are forks of it; they are programs, as an
-    operator's, if it is one itself (see `_is_preloaded`) or `forks_workers` is false.
+    and a SIGKILL when `stop_s` are over, which is for one that hangs; `kill` is a SIGKILL. Its workers are forks of it;
+    they are programs, as an operator's, if it is one itself (see `_is_preloaded`) or `forks_workers` is false.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Glint(Server):
         *,
         environment: Mapping[str, str] | None = None,
         name: str = "glint",
-        stop_s: float = 10.0,
+        stop_s: float = 60.0,
         forks_workers: bool = True,
     ) -> None:
         super().__init__(name, directory, stop_s=stop_s)
@@ -175,7 +175,7 @@ class Glint(Server):
         return base | dict(self._environment())
 
     def run(
-        self, *arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_s: float = 60.0
+        self, *arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_s: float = 200.0
     ) -> subprocess.CompletedProcess[str]:
         """Run another `glint` command beside the service, with the service's configuration."""
         variables = self.environment_of_commands | dict(environment or {})

@@ -144,4 +144,4 @@ def driver() -> Preloaded:
 
 def run_program(source: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run Python's `source` in a process of its own, as `python -P -c`, where what it imports of Glint is loaded."""
-    return driver().run(arguments, {}, _ROOT, timeout_s=30, program=source)
+    return driver().run(arguments, {}, _ROOT, timeout_s=200, program=source)

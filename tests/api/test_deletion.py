@@ -141,7 +141,7 @@ async def test_a_deletion_whose_data_are_gone_is_ended_when_the_registry_answers
 
         monkeypatch.setattr(registry, "delete", away)
         assert (await client.ask("DELETE", path)).status == 503
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await rows_of(client, path))[0] != "deleted":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 

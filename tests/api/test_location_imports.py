@@ -39,7 +39,7 @@ async def post(client: Client, path: str, url: str, content: Noise | None = None
 
 async def settled(client: Client, path: str) -> Any:
     """The image when no task works on it any more."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "os_glance_import_task" in (image := await client.show(path)):  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0.02)
     return image

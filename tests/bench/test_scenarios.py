@@ -212,7 +212,7 @@ def test_a_run_with_a_wrong_body_is_no_result(tmp_path: Path) -> None:
 
 def test_the_demo_shows_one_store_read_and_only_right_digests() -> None:
     command = [sys.executable, "-m", "bench.demo", "--size-mib", "4", "--clients", "3"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
 
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {

@@ -42,7 +42,7 @@ def glances(tmp_path: Path, ceph: Ceph) -> Glances:
 
     def run(*arguments: str | Path) -> str:
         command = [home / "bin" / "python", "-W", "ignore", DRIVER, config, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

@@ -29,5 +29,6 @@ def serve(fake: FakeGlance, tmp_path: Path) -> Serve:
 
 @pytest.fixture
 async def edge(serve: Serve) -> AsyncIterator[Edge]:
-    async with serve(answer_s=5, upload_answer_s=5, idle_s=2) as served:
+    """It waits for a silent Glance as long as a busy machine may be silent itself."""
+    async with serve(answer_s=30, upload_answer_s=30, idle_s=30) as served:
         yield served

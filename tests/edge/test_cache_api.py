@@ -67,7 +67,7 @@ async def test_who_downloads_what_is_cached_holds_prewarms_back(
         await edge.fetch(cached.id, DEMO)
 
         await call(edge, "PUT", f"/v2/cache/{wanted.id}", ADMIN)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await edge.services.prewarmer.status(wanted.id, len(DATA))).present_bytes == 0:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         for _ in range(4):

@@ -72,7 +72,7 @@ async def test_ranges_and_headers_are_those_of_a_whole_glint(edge: Edge, fake: F
 )
 async def test_data_that_break_off_are_read_on_where_they_broke(serve: Serve, fake: FakeGlance, fault: Fault) -> None:
     image, fake.faults = fake.add(DATA), [fault]
-    async with serve(idle_s=1.5) as edge:
+    async with serve(idle_s=30 if fault.hang_at is None else 1.5) as edge:
         assert await edge.fetch(image.id, DEMO) == DATA
         assert await edge.fetch(image.id, DEMO) == DATA
     assert len(fake.reads) == 2
@@ -99,10 +99,10 @@ async def test_a_part_of_an_idle_image_is_had_by_a_fill_where_glance_gives_no_pa
 
 
 async def test_a_token_that_expires_in_the_middle_is_followed_by_that_of_another_who_waits(
-    edge: Edge, fake: FakeGlance
+    serve: Serve, fake: FakeGlance
 ) -> None:
     image, fake.faults = fake.add(DATA), [Fault(hang_at=2 * MIB)]
-    async with asyncio.TaskGroup() as group:
+    async with serve(idle_s=2) as edge, asyncio.TaskGroup() as group:
         first = group.create_task(edge.fetch(image.id, DEMO))
         await until(lambda: fake.sent_bytes >= 2 * MIB)
         second = group.create_task(edge.fetch(image.id, ALT))
@@ -114,14 +114,15 @@ async def test_a_token_that_expires_in_the_middle_is_followed_by_that_of_another
 
 @pytest.mark.long
 async def test_a_token_that_expires_alone_cuts_the_download_and_the_next_one_goes_on(
-    edge: Edge, fake: FakeGlance
+    serve: Serve, fake: FakeGlance
 ) -> None:
     image, fake.faults = fake.add(DATA), [Fault(hang_at=2 * MIB)]
-    async with edge.session.get(edge.file_url(image.id), headers={"X-Auth-Token": DEMO}) as answer:
-        image.allowed = {ALT}
-        with pytest.raises(aiohttp.ClientError):
-            await answer.read()
-    assert await edge.fetch(image.id, ALT) == DATA
+    async with serve(idle_s=2) as edge:
+        async with edge.session.get(edge.file_url(image.id), headers={"X-Auth-Token": DEMO}) as answer:
+            image.allowed = {ALT}
+            with pytest.raises(aiohttp.ClientError):
+                await answer.read()
+        assert await edge.fetch(image.id, ALT) == DATA
 
 
 @pytest.mark.parametrize("data", [DATA[:-1], DATA + b"x", b"y" + DATA[1:]], ids=["short", "long", "altered"])

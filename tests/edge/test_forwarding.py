@@ -205,8 +205,8 @@ async def test_a_glance_that_takes_no_more_of_an_upload_is_told_as_503(serve: Se
 
 
 async def test_a_glance_that_has_all_of_an_upload_may_take_longer_to_answer(serve: Serve, fake: FakeGlance) -> None:
-    fake.pause_s = 1
-    async with serve(answer_s=0.3) as edge, edge.session.put(edge.file_url("new"), data=bytes(MIB)) as answer:
+    fake.pause_s = 1.3
+    async with serve(answer_s=1) as edge, edge.session.put(edge.file_url("new"), data=bytes(MIB)) as answer:
         assert answer.status == 204
 
 

@@ -50,7 +50,7 @@ async def edge_of(fake: FakeKeystone, policy: Policy | None = None, **changes: A
     config = fake.config(http_request_max_retries=0, **changes)
     policy = policy or POLICY
     cache = TokenCache(TokenCacheConfig(), Instruments(), invalid=Unauthenticated)
-    async with Keystone(config, Instruments(), attempt_s=1) as keystone, cache as tokens:
+    async with Keystone(config, Instruments(), deadline_s=100, attempt_s=30) as keystone, cache as tokens:
         yield Edge(KeystoneAuthentication(config, keystone, tokens, policy))
 
 

@@ -32,8 +32,11 @@ async def fake() -> AsyncIterator[FakeKeystone]:
 
 
 @pytest.fixture
-async def keystone(fake: FakeKeystone) -> AsyncIterator[Keystone]:
-    async with Keystone(fake.config(), Instruments(), deadline_s=10, attempt_s=1) as keystone:
+async def keystone(fake: FakeKeystone, request: pytest.FixtureRequest) -> AsyncIterator[Keystone]:
+    """It gives up soon only where the test makes Keystone silent: a busy machine is silent now and then itself."""
+    called_with = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    attempt_s = 1 if called_with.get("fault") in (hang, endless) else 30
+    async with Keystone(fake.config(), Instruments(), deadline_s=100, attempt_s=attempt_s) as keystone:
         yield keystone
 
 
@@ -168,8 +171,8 @@ async def test_wrong_credentials_are_logged_once_and_not_tried_again_at_once(
             with pytest.raises(Denied):
                 await keystone.validate(TOKEN)
     assert fake.counts == {"login": 1}
-    assert [entry["event"] for entry in logs] == ["keystone.refused"]
-    assert logs[0]["username"] == "glint"
+    told = [entry for entry in logs if entry["event"].startswith("keystone.")]
+    assert [(entry["event"], entry["username"]) for entry in told] == [("keystone.refused", "glint")]
     assert "secret" not in str(logs)
 
 

@@ -29,13 +29,24 @@ class Edge:
     def __init__(self, server: RealKeystone, memcached: Memcached, *, ttl_s: int = 300) -> None:
         config = config_of(server)
         section = {"ttl_s": ttl_s, "memcached_servers": [memcached.address], "secret_key": "a secret key"}
-        self.keystone = Keystone(config, Instruments(), attempt_s=5)
+        self.keystone = Keystone(config, Instruments(), deadline_s=100, attempt_s=60)
         self.tokens = TokenCache(TokenCacheConfig.model_validate(section), Instruments(), invalid=Unauthenticated)
         self.authenticator = KeystoneAuthentication(config, self.keystone, self.tokens, POLICY)
 
     async def ask(self, token: str, service: str = "", path: str = "/v2/images") -> Context:
         headers = {"X-Auth-Token": token, "X-Service-Token": service}
         return await self.authenticator.authenticate(headers, method="GET", path=path, request_id="")
+
+    async def is_shared(self, token: str) -> bool:
+        """Whether memcached has the token: it is written after the answer was given."""
+        assert self.tokens._seal is not None
+        return await self.tokens._recall(self.tokens._seal.name(token.encode())) is not None
+
+
+@pytest.fixture(autouse=True)
+def _memcached_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a busy machine; and is asked all the same."""
+    monkeypatch.setattr("cache.memcached._TIMEOUT_S", 30.0)
 
 
 @pytest.fixture
@@ -78,10 +89,9 @@ async def test_another_process_finds_the_token_in_memcached(
     edge: Edge, keystone: RealKeystone, memcached: Memcached
 ) -> None:
     token = await asyncio.to_thread(keystone.token, "demo")
-    sets = (await asyncio.to_thread(memcached.stats))["cmd_set"]
     context = await edge.ask(token)
     async with asyncio.timeout(30):
-        while (await asyncio.to_thread(memcached.stats))["cmd_set"] == sets:  # noqa: ASYNC110 - it tells nobody
+        while not await edge.is_shared(token):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
     before = await asyncio.to_thread(keystone.validations)
     other = Edge(keystone, memcached)
@@ -169,10 +179,10 @@ async def test_a_user_without_the_right_role_cannot_validate(keystone: RealKeyst
 
 async def test_a_frozen_keystone_is_an_outage_and_is_well_after_it(keystone: RealKeystone) -> None:
     token = await asyncio.to_thread(keystone.token, "demo")
-    async with Keystone(config_of(keystone), Instruments(), attempt_s=0.5) as client:
+    async with Keystone(config_of(keystone), Instruments(), attempt_s=1.5) as client:
         with keystone.frozen(), pytest.raises(Unavailable):
             await client.validate(token)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await answers(client, token):  # noqa: ASYNC110 - it first works off what it missed
                 await asyncio.sleep(0.1)
 

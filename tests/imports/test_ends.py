@@ -9,6 +9,7 @@ import pytest
 
 from tests.content import Noise
 from tests.descriptors import links_of
+from tests.glint import Glint
 from tests.imports.importing import (
     FAILED,
     IMPORTING,
@@ -68,15 +69,18 @@ def test_the_import_of_a_worker_that_dies_is_undone_by_another(tmp_path: Path) -
         image_id = glint.create()
         begin(glint, image_id, uri=origin.url("disk"))
         gate.wait_reached()
-        (dying,) = [pid for pid in glint.worker_pids if _has_open(pid, tmp_path / "staging" / "tasks")]
+        # The other one may look for a moment whether anybody has it: he sweeps when he starts.
+        wait_until(lambda: len(_holders(glint, tmp_path / "staging" / "tasks")) == 1)
+        (dying,) = _holders(glint, tmp_path / "staging" / "tasks")
         os.kill(dying, signal.SIGKILL)
         image = settled(glint, image_id)
         assert (image["status"], image[FAILED]) == ("queued", "local")
         gate.open()
 
 
-def _has_open(pid: int, folder: Path) -> bool:
-    return any(folder in Path(link).parents for link in links_of(pid))
+def _holders(glint: Glint, folder: Path) -> list[int]:
+    """The workers that have a file below it open."""
+    return [pid for pid in glint.worker_pids if any(folder in Path(link).parents for link in links_of(pid))]
 
 
 def test_a_stop_lets_an_import_end(tmp_path: Path) -> None:
@@ -108,7 +112,7 @@ def test_a_stop_ends_an_import_that_takes_too_long(tmp_path: Path) -> None:
         gate.wait_reached()
         began_s = time.monotonic()
         glint.stop()
-        assert time.monotonic() - began_s < 9  # a SIGKILL comes after ten
+        assert time.monotonic() - began_s < 50  # a SIGKILL comes after sixty
         assert (left_in(tmp_path / "staging"), list((tmp_path / "staging" / "tasks").iterdir())) == ([], [])
         gate.open()
         glint.start()

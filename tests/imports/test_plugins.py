@@ -359,6 +359,6 @@ def test_a_stop_ends_qemu_img_too(tmp_path: Path) -> None:
         wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
         began_s = time.monotonic()
         glint.stop()
-        assert time.monotonic() - began_s < 9  # a SIGKILL comes after ten
+        assert time.monotonic() - began_s < 50  # a SIGKILL comes after sixty
         wait_until(lambda: not _runs(int((tmp_path / "pid").read_text())))
         assert left_in(tmp_path / "staging") == []

@@ -14,7 +14,7 @@ from tests.parity.model import Case, Persona, Step
 from tests.parity.normalise import normalise
 
 _STRANGER_TOKEN = "no-keystone-issued-this"
-_SETTLED_WITHIN_S = 30.0
+_SETTLED_WITHIN_S = 90.0
 _SETTLED_AFTER_TIMES = 2
 _POLL_S = 0.05
 

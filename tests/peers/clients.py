@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.peers.environments import ensure_environment
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 200.0
 
 
 class ClientFailed(Exception):

@@ -37,7 +37,7 @@ class MariaDB(Server):
     def query(self, sql: str) -> list[list[str]]:
         """Rows of text, for a look into the database that goes past its server."""
         command = ["mariadb", "--no-defaults", "-u", "root", f"--socket={self.socket_path}", "-Nse", sql, self.database]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)
         return [line.split("\t") for line in done.stdout.splitlines()]
 
     def stop_in_order(self) -> None:
@@ -83,14 +83,14 @@ def ensure_mariadb() -> Path:
 
 
 def mariadb_version() -> bytes:
-    return subprocess.run([program("mariadbd"), "--version"], check=True, capture_output=True, timeout=30).stdout
+    return subprocess.run([program("mariadbd"), "--version"], check=True, capture_output=True, timeout=200).stdout
 
 
 def _install(home: Path) -> None:
     options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
     with (home / "log").open("ab") as log:
         subprocess.run(
-            ["mariadb-install-db", *_options(home), *options], stdout=log, stderr=log, check=True, timeout=60
+            ["mariadb-install-db", *_options(home), *options], stdout=log, stderr=log, check=True, timeout=200
         )
 
 

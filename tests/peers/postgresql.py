@@ -44,7 +44,7 @@ class PostgreSQL(Server):
         """Rows of text, for a look into the database that goes past its clients."""
         command = ["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "glance", "-d", database, "-XtAc", sql]
         command[0] = str(program("postgres").with_name("psql"))
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)
         return [line.split("|") for line in done.stdout.splitlines()]
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ def _folder_of_postgres() -> Path:
 
 def ensure_postgresql() -> Path:
     """What `initdb` makes, and the database `glance` in it, in its `data`."""
-    version = subprocess.run([program("postgres"), "--version"], check=True, capture_output=True, timeout=30).stdout
+    version = subprocess.run([program("postgres"), "--version"], check=True, capture_output=True, timeout=200).stdout
     return ensure_template("postgresql", version + sources(__file__), _install)
 
 
@@ -130,4 +130,4 @@ def _install(home: Path) -> None:
 
 
 def _once(command: Sequence[str | Path], stdin: bytes = b"") -> None:
-    subprocess.run([*_as_postgres(), *command], input=stdin, capture_output=True, check=True, timeout=60)
+    subprocess.run([*_as_postgres(), *command], input=stdin, capture_output=True, check=True, timeout=200)

@@ -46,7 +46,7 @@ class Server(ABC):
     (`start`, `stop`) by `asyncio.to_thread`. Starting again after a stop brings it back on the same port with its data.
     """
 
-    def __init__(self, name: str, directory: Path, *, start_s: float = 60.0, stop_s: float = 5.0) -> None:
+    def __init__(self, name: str, directory: Path, *, start_s: float = 200.0, stop_s: float = 5.0) -> None:
         self.name = name
         self.directory = directory
         self.log_path = directory / f"{name}.log"

@@ -34,7 +34,7 @@ def ensure_template(name: str, made_of: bytes, make: Callable[[Path], None]) -> 
 def copy(source: Path, target: Path) -> None:
     """All of a directory, with owners; `target` is not there yet."""
     command: list[str | Path] = ["cp", "-a", "--reflink=auto", "--sparse=auto", source, target]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
 
 
 def sources(*modules: str) -> bytes:

@@ -211,7 +211,7 @@ def _rank(world: World, value: Any) -> Any:
     return world.letters(value) if isinstance(value, str) else value
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=ROWS, sort=SORTS, limit=st.integers(1, 4))
 async def test_pages_laid_end_to_end_are_the_list(
     world: World, rows: list[dict[str, Any]], sort: list[tuple[str, Order]], limit: int

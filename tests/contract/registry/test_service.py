@@ -353,7 +353,7 @@ async def test_a_service_that_is_away_is_unavailable_and_is_used_again_when_it_i
     """One that was never there too: a Glint starts without it."""
     async with service_of(service.behind) as gone:
         pass
-    async with open_registry(gone.model_copy(update={"connect_s": 1})) as registry:
+    async with open_registry(gone) as registry:
         with pytest.raises(Unavailable, match="cannot be connected to"):
             await registry.images.list(OWNER, ImageQuery())
         relay = Relay(service.url)
@@ -373,7 +373,7 @@ async def test_a_service_that_does_not_answer_is_unavailable_in_time() -> None:
     async with await asyncio.start_server(swallow, "127.0.0.1") as server:
         port = server.sockets[0].getsockname()[1]
         async with open_registry(config_for(port, connect_s=0.2, statement_s=0.3)) as registry:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(100):
                 with pytest.raises(Unavailable, match="no answer in time"):
                     await registry.images.list(OWNER, ImageQuery())
 
@@ -392,7 +392,7 @@ async def test_health_is_told_to_everybody_and_asks_the_database_once_a_second(
 
     monkeypatch.setattr(service.behind, "check", fail)
     began_s, found = time.monotonic(), b"OK"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         while found == b"OK":
             found = (await service.send({}, path="/healthcheck", method="GET", body=b"")).body
     assert found == b"UNAVAILABLE"

@@ -16,7 +16,8 @@ DISK = Noise(2 * MIB + 5, seed=7)
 
 @pytest.fixture
 async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[HttpPeer]:
-    async with http_peer(request, tmp_path) as opened:
+    fault = request.node.callspec.params.get("fault") if hasattr(request.node, "callspec") else None
+    async with http_peer(request, tmp_path, 30 if fault is None or fault.gate is None else 1.5) as opened:
         opened.origin.add("disk", DISK)
         yield opened
 

@@ -4,10 +4,10 @@ import asyncio
 import errno
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -24,6 +24,8 @@ from upstream.types import Location
 IMAGE_ID = "8f1f5a0e-0000-4000-8000-00000000ceb0"
 CHUNK = MIB
 WAIT_S = 60.0
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -58,6 +60,14 @@ async def objects(peer: RbdPeer) -> int:
 
 async def clone(peer: RbdPeer, *options: str) -> None:
     await peer.rbd("clone", *options, f"images/{IMAGE_ID}@snap", "images/disk-of-a-server")
+
+
+async def eventually(call: Callable[[], Awaitable[T]]) -> T:
+    """What it comes to when the cluster answers again, which takes a moment."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            with suppress(Unavailable):
+                return await call()
 
 
 async def broken_off(chunks: AsyncIterator[bytes]) -> bytes:
@@ -323,7 +333,7 @@ class TestFrozen:
 
     async def test_a_frozen_osd_is_a_time_out_and_all_goes_on_once_it_is_back(self, peer: RbdPeer) -> None:
         content: Content = Noise(2 * CHUNK, seed=7)
-        location = await peer.put(IMAGE_ID, content)
+        location = await eventually(lambda: peer.put(IMAGE_ID, content))
         with peer.ceph.frozen():
             results = await asyncio.gather(
                 peer.store.size(location),
@@ -334,8 +344,8 @@ class TestFrozen:
             )
             assert [type(result) for result in results] == [Unavailable] * 4
 
-        assert await read_whole(peer.store, location) == content.read()
-        await peer.store.remove_leftover("another", [])
+        assert await eventually(lambda: read_whole(peer.store, location)) == content.read()
+        await eventually(lambda: peer.store.remove_leftover("another", []))
         await peer.put("another", Fixed(b"data"))
 
     async def test_a_read_that_was_begun_breaks_off_with_a_time_out(self, peer: RbdPeer) -> None:
@@ -346,7 +356,7 @@ class TestFrozen:
             with peer.ceph.frozen():
                 got += await broken_off(chunks)
         assert content.read(0, len(got)) == got
-        assert await read_whole(peer.store, location, len(got)) == content.read(len(got))
+        assert await eventually(lambda: read_whole(peer.store, location, len(got))) == content.read(len(got))
 
     async def test_a_call_that_librados_bounds_by_nothing_hangs_alone(self, peer: RbdPeer) -> None:
         """To open a pool that the client does not know yet waits for the monitor, for ever."""
@@ -355,14 +365,15 @@ class TestFrozen:
         with peer.ceph.mon.frozen():
             with pytest.raises(Unavailable, match="no answer within"):
                 await peer.store.size(unknown)
-            assert await read_whole(peer.store, location) == b"data"  # by the other thread; OSDs are there
+            # By the other thread; OSDs are there.
+            assert await eventually(lambda: read_whole(peer.store, location)) == b"data"
 
         with pytest.raises(Invalid, match="no pool nowhere"):
-            await peer.store.size(unknown)
+            await eventually(lambda: peer.store.size(unknown))
 
     async def test_a_monitor_that_is_frozen_from_the_start_is_a_time_out(self, peer: RbdPeer) -> None:
         async with opened(peer.ceph, connect_s=2, mon_s=2, osd_s=2) as other:
             with peer.ceph.mon.frozen(), pytest.raises(Unavailable):
                 await other.store.size(other.missing())
             with pytest.raises(DataNotFound):
-                await other.store.size(other.missing())
+                await eventually(lambda: other.store.size(other.missing()))

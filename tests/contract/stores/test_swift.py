@@ -13,7 +13,7 @@ from tests.contract.stores.peers import SwiftPeer, arriving, read_whole
 from tests.contract.stores.peers.swift import opened
 from tests.origin import MIB, Fixed, Noise
 from tests.peers import Swift, SwiftOptions
-from tests.relay import Fault, Relay
+from tests.relay import Fault, Gate, Relay
 from upstream.errors import (
     Denied,
     Duplicate,
@@ -69,10 +69,15 @@ async def test_a_large_object_is_segments_and_a_manifest_as_glance_makes_them(pe
 
 
 async def test_segments_are_sent_at_once_and_their_answers_are_not_waited_for(swift: Swift) -> None:
-    with Relay(swift.port, latency_s=0.05) as relay:
-        async with opened(swift, **login(relay, swift), **SMALL, writes_max=3) as peer:
+    gate = Gate()
+    with Relay(swift.port) as relay:
+        async with opened(swift, **login(relay, swift), **SMALL, writes_max=3) as peer, asyncio.TaskGroup() as group:
             content = Noise(6 * MIB, seed=2)
-            stored = await peer.store.write(IMAGE_ID, arriving(content), content.size_bytes)
+            relay.on("PUT", f"{IMAGE_ID}-", Fault(gate=gate), times=None)
+            writing = group.create_task(peer.store.write(IMAGE_ID, arriving(content), content.size_bytes))
+            await gate.reached(3)
+            gate.open()
+            stored = await writing
 
             assert relay.at_once_max == 3
             assert await read_whole(peer.store, stored.location) == content.read()

@@ -76,8 +76,8 @@ def instruments() -> Instruments:
     return Instruments()
 
 
-def guarded(inner: Scripted, instruments: Instruments, requests_max: int = 4) -> Guarded:
-    return Guarded("web", inner, instruments, GuardConfig(), Notices(), requests_max=requests_max, wait_s=0.05)
+def guarded(inner: Scripted, instruments: Instruments, requests_max: int = 4, wait_s: float = 30) -> Guarded:
+    return Guarded("web", inner, instruments, GuardConfig(), Notices(), requests_max=requests_max, wait_s=wait_s)
 
 
 def results(instruments: Instruments, operation: str, result: str = "ok") -> float | None:
@@ -171,7 +171,7 @@ async def test_what_the_reader_raises_passes_untouched(instruments: Instruments)
 
 
 async def test_requests_beyond_the_limit_wait_their_turn_and_then_give_up(instruments: Instruments) -> None:
-    store = guarded(Scripted(), instruments, requests_max=1)
+    store = guarded(Scripted(), instruments, requests_max=1, wait_s=0.05)
 
     async with store.read(HERE):
         with pytest.raises(Unavailable, match="too many"):

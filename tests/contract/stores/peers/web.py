@@ -28,10 +28,10 @@ class HttpPeer:
 
 
 @asynccontextmanager
-async def http_peer(_: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[HttpPeer]:
-    # A silent server is waited for no longer than a busy machine may be silent itself.
+async def http_peer(_: pytest.FixtureRequest, tmp_path: Path, silent_s: float = 30) -> AsyncIterator[HttpPeer]:
+    """A silent origin is given up after `silent_s`: soon only where the test makes it silent."""
     # Nothing here is behind TLS, and to read the system's certificates for each test would take most of its time.
-    config = HttpStoreConfig(kind="http", connect_s=2, first_byte_s=1.5, idle_s=1.5, verify_tls=False)
+    config = HttpStoreConfig(kind="http", connect_s=silent_s, first_byte_s=silent_s, idle_s=silent_s, verify_tls=False)
     with Origin() as origin:
         store = await open_store("web", config)
         try:

@@ -202,7 +202,8 @@ async def test_a_refetch_gets_a_sixteenth_of_what_prewarms_take() -> None:
 
 
 async def test_a_prewarm_that_waits_for_bandwidth_is_raised_at_once() -> None:
-    gate, joined = RateGate(10 * PIECE_BYTES), Errand("prewarm")
+    loop, joined = Time(), Errand("prewarm")
+    gate = RateGate(10 * PIECE_BYTES, loop=cast("asyncio.AbstractEventLoop", loop))
     gate.pay(4 * PIECE_BYTES, Errand())
     order = list[str]()
 
@@ -215,6 +216,8 @@ async def test_a_prewarm_that_waits_for_bandwidth_is_raised_at_once() -> None:
             group.create_task(read(image, errand))
             await asyncio.sleep(0)
         joined.change("demand")
+        while len(order) < 2:
+            await loop.goes_on()
 
     assert order == ["b", "a"]
 

@@ -171,11 +171,11 @@ async def test_many_pieces_are_each_given_their_time() -> None:
     class Slow(Hanging):
         async def _chunks(self) -> AsyncIterator[bytes]:
             for _ in range(4):
-                await asyncio.sleep(6 * SOON_S)
+                await asyncio.sleep(8 * SOON_S)
                 yield b"piece"
 
     store = guarded(Slow("nowhere"), Instruments(), "open_s")
-    store._silence = GuardConfig(first_byte_s=20 * SOON_S, idle_s=20 * SOON_S).silence()
+    store._silence = GuardConfig(first_byte_s=30 * SOON_S, idle_s=30 * SOON_S).silence()
 
     async with store.read(HERE) as chunks:
         assert len([chunk async for chunk in chunks]) == 4
