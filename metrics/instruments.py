@@ -20,6 +20,17 @@ class Instruments:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._add_requests(registry)
+        self._add_downloads(registry)
+        self._add_fills(registry)
+        self._add_cache(registry)
+        self._add_disk(registry)
+        self._add_identity(registry)
+        self._add_stores(registry)
+        self._add_glance(registry)
+        self.loop_lag_seconds = _loop_lag(registry)
+
+    def _add_requests(self, registry: CollectorRegistry) -> None:
         self.http_requests = Counter(
             "glint_http_requests",
             "HTTP requests answered, by route and status.",
@@ -33,6 +44,8 @@ class Instruments:
             buckets=_LATENCY_S,
             registry=registry,
         )
+
+    def _add_downloads(self, registry: CollectorRegistry) -> None:
         self.downloads = Counter(
             "glint_downloads",
             "Downloads by outcome: hit, join, miss, bypass, or local (served in place from a file store).",
@@ -59,6 +72,15 @@ class Instruments:
             buckets=_LATENCY_S,
             registry=registry,
         )
+        self.range_reads = Counter(
+            "glint_range_reads",
+            "Ranges of images that were being filled, by decision: read (from the fill), wait (for it) or direct (from "
+            "the store, past the cache).",
+            ["decision"],
+            registry=registry,
+        )
+
+    def _add_fills(self, registry: CollectorRegistry) -> None:
         self.fills_in_flight = Gauge(
             "glint_fills_in_flight",
             "Copies from a store to the cache that are running.",
@@ -67,7 +89,8 @@ class Instruments:
         )
         self.fills = Counter(
             "glint_fills",
-            "Ended fills: finished, rejected (no room), cancelled (nobody waited any more), or failed by reason.",
+            "Ended fills by result: finished, rejected (no room), cancelled (nobody waited any more), abandoned (Glint "
+            "stopped), gone_round (another worker took it over), or the error.",
             ["result"],
             registry=registry,
         )
@@ -87,6 +110,11 @@ class Instruments:
             ["reason"],
             registry=registry,
         )
+        self.digest_mismatches = Counter(
+            "glint_digest_mismatches", "Times that a store gave bytes of another digest.", registry=registry
+        )
+
+    def _add_cache(self, registry: CollectorRegistry) -> None:
         self.cache_bytes = Gauge(
             "glint_cache_bytes",
             "Bytes of the cache by state: committed (entries), reserved (for fills), leaving (removed and still "
@@ -114,6 +142,8 @@ class Instruments:
             multiprocess_mode="mostrecent",
             registry=registry,
         )
+
+    def _add_disk(self, registry: CollectorRegistry) -> None:
         self.disk_state = Gauge(
             "glint_disk_state",
             "The cache's disk as its worst worker sees it: 0 healthy, 1 unstable, 2 down.",
@@ -127,16 +157,8 @@ class Instruments:
             "glint_scrub_bytes", "Bytes of entries read back and compared with their sums.", registry=registry
         )
         self.scrub_errors = Counter("glint_scrub_errors", "Entries found damaged on disk.", registry=registry)
-        self.digest_mismatches = Counter(
-            "glint_digest_mismatches", "Times that a store gave bytes of another digest.", registry=registry
-        )
-        self.range_reads = Counter(
-            "glint_range_reads",
-            "Ranges of images that were being filled, by decision: read (from the fill), wait (for it) or direct (from "
-            "the store, past the cache).",
-            ["decision"],
-            registry=registry,
-        )
+
+    def _add_identity(self, registry: CollectorRegistry) -> None:
         self.token_lookups = Counter(
             "glint_token_lookups",
             "Tokens looked up, by who answered: memory, memcached, keystone, joined, rejected, or failed.",
@@ -145,14 +167,6 @@ class Instruments:
         )
         self.memcached_errors = Counter(
             "glint_memcached_errors", "Failed calls to memcached, by operation.", ["operation"], registry=registry
-        )
-        self._add_stores(registry)
-        self.deletions = Counter(
-            "glint_deletions",
-            "Locations whose data waited for their deletion, by what came of it: deleted, gone, kept, busy, failed, "
-            "elsewhere (a store of other hosts), or taken (by another process).",
-            ["outcome"],
-            registry=registry,
         )
         self.keystone_seconds = Histogram(
             "glint_keystone_seconds",
@@ -164,6 +178,8 @@ class Instruments:
         self.keystone_errors = Counter(
             "glint_keystone_errors", "Failed Keystone calls, by error.", ["error"], registry=registry
         )
+
+    def _add_glance(self, registry: CollectorRegistry) -> None:
         self.glance_seconds = Histogram(
             "glint_glance_seconds",
             "Time to the head of an answer of the Glance behind us: forward, authorize, describe or read.",
@@ -177,7 +193,6 @@ class Instruments:
             ["operation", "error"],
             registry=registry,
         )
-        self.loop_lag_seconds = _loop_lag(registry)
 
     def _add_stores(self, registry: CollectorRegistry) -> None:
         self.store_requests = Counter(
@@ -203,6 +218,17 @@ class Instruments:
         self.store_bytes = Counter(
             "glint_store_bytes", "Bytes read from and written to a store.", ["store", "operation"], registry=registry
         )
+        self.deletions = Counter(
+            "glint_deletions",
+            "Locations whose data waited for their deletion, by what came of it: deleted, gone, kept, busy, failed, "
+            "elsewhere (a store of other hosts), or taken (by another process).",
+            ["outcome"],
+            registry=registry,
+        )
+        self._add_store_queues(registry)
+        self._add_parallel_reads(registry)
+
+    def _add_store_queues(self, registry: CollectorRegistry) -> None:
         self.store_in_flight = Gauge(
             "glint_store_in_flight",
             "Requests that a store works on, by purpose: demand (a client waits), prewarm or refetch.",
@@ -236,6 +262,8 @@ class Instruments:
             ["store"],
             registry=registry,
         )
+
+    def _add_parallel_reads(self, registry: CollectorRegistry) -> None:
         self.store_parts = Counter(
             "glint_store_parts", "Parts of images that parallel reads asked of a store.", ["store"], registry=registry
         )
