@@ -13,7 +13,8 @@ import os
 import struct
 from pathlib import Path
 
-_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid (0, as it must be)
+from cache.files import FLOCK
+
 _BITS = 62
 
 
@@ -38,7 +39,7 @@ class Demand:
     def is_told_elsewhere(self, key: str) -> bool:
         """Whether a client of another worker waits for it."""
         found = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, key))
-        kind: int = struct.unpack(_FLOCK, found)[0]
+        kind: int = struct.unpack(FLOCK, found)[0]
         return kind != fcntl.F_UNLCK
 
     def close(self) -> None:
@@ -52,4 +53,4 @@ def held(key: str) -> str:
 
 def _lock(kind: int, key: str) -> bytes:
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) >> (64 - _BITS)
-    return struct.pack(_FLOCK, kind, os.SEEK_SET, number, 1, 0)
+    return struct.pack(FLOCK, kind, os.SEEK_SET, number, 1, 0)

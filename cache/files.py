@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length (0: all of it), pid (0, as it must be)
+FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length (0: all of it), pid (0, as it must be)
 _LIBC = ctypes.CDLL(None, use_errno=True)  # os has no sync_file_range
 _WAIT_BEFORE, _BEGIN, _WAIT_AFTER = 1, 2, 4
 _REFUSED = {errno.EACCES, errno.EAGAIN}
@@ -124,7 +124,7 @@ def is_open_elsewhere(fd: int) -> bool:
 
 def _lock(fd: int, kind: int) -> bool:
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0))
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(FLOCK, kind, os.SEEK_SET, 0, 0, 0))
     except OSError as error:
         if error.errno in _REFUSED:
             return False

@@ -11,7 +11,8 @@ import secrets
 import struct
 from pathlib import Path
 
-_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid (0, as it must be)
+from cache.files import FLOCK
+
 _NAME_BITS = 62
 
 
@@ -29,7 +30,7 @@ class Presence:
         if name == self.name:
             return True
         found = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, name))
-        kind: int = struct.unpack(_FLOCK, found)[0]
+        kind: int = struct.unpack(FLOCK, found)[0]
         return kind != fcntl.F_UNLCK
 
     def close(self) -> None:
@@ -37,4 +38,4 @@ class Presence:
 
 
 def _lock(kind: int, name: int) -> bytes:
-    return struct.pack(_FLOCK, kind, os.SEEK_SET, name, 1, 0)
+    return struct.pack(FLOCK, kind, os.SEEK_SET, name, 1, 0)

@@ -8,10 +8,9 @@ from typing import Any
 
 from proxy.api.config import ApiConfig
 from proxy.api.image_formats import FormatInspection
+from proxy.api.validation_data import HASHING_ALGORITHM
 from proxy.errors import BadRequest, TooLarge
 from upstream.types import Image
-
-HASHING_ALGORITHM = "sha512"
 
 
 class Examination:

@@ -15,8 +15,9 @@ from typing import Any
 import structlog
 
 from proxy.api import import_requests
+from proxy.api.validation_data import HASHING_ALGORITHM
 from proxy.errors import RequestError
-from proxy.examination import HASHING_ALGORITHM, Examination
+from proxy.examination import Examination
 from proxy.imports.image_copies import copied
 from proxy.imports.plan import ImportPlan
 from proxy.imports.plugins import PLUGINS, Subject

@@ -18,6 +18,7 @@ import structlog
 
 from cache import CacheError, DigestMismatch, ImageCache, in_thread
 from proxy.api.config import ApiConfig
+from proxy.api.validation_data import HASHING_ALGORITHM
 from proxy.blobs import active_locations, blob_of
 from proxy.imports.image_bytes import bytes_of
 from proxy.tasks import Progress, new_task
@@ -28,8 +29,6 @@ from upstream.stores import Stores
 from upstream.types import GLINT, Context, Image, Location, Status, Task
 
 log = structlog.get_logger(__name__)
-
-HASHING_ALGORITHM = "sha512"
 
 _THREADS = 2
 _WATCH_S = 2.0
