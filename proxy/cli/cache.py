@@ -169,6 +169,8 @@ def cache_simulate(
     """Replay the downloads that logs tell of: what another size or policy would have spared the stores.
 
     Begins with an empty cache. Asks no running Glint, and changes nothing. Pinned images count as any other.
+
+    Example: glint cache simulate glint.log --size-max '500 GiB' --size-max '1 TiB'
     """
     from cache import POLICIES  # noqa: PLC0415
     from proxy.commands import simulate as command  # noqa: PLC0415

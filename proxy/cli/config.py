@@ -62,6 +62,8 @@ def import_glance(
 
     Exit status 0 if the result would work, 1 with each reason if it would not, 2 if nothing could be read or written.
     The policy file, the paste file and others that those of Glance name are looked for beside them.
+
+    Example: glint config import /etc/glance/glance-api.conf -o /etc/glint/config.yaml
     """
     from proxy.commands import config_import as command  # noqa: PLC0415
 

@@ -83,6 +83,8 @@ def scrub(
 
     Does what glance-scrubber does, and may run beside one and on several hosts at once. Exit status 0: nothing that is
     due is left; 1: some data stay until a later run, since a store is down or something uses them; 130: interrupted.
+
+    Example: glint scrub --dry-run
     """
     from proxy.commands import scrub as command  # noqa: PLC0415 - SQLAlchemy, which other commands do without
     from proxy.commands.errors import CommandFailed  # noqa: PLC0415

@@ -12,12 +12,16 @@ import typer
 import yaml
 from prometheus_client import CollectorRegistry
 
+import cache
 from metrics import Instruments, RegistryInstruments, Supervision
 from proxy.cli import app
 from proxy.config import Config, build
 
 ROOT = Path(__file__).parents[2]
 README = "\n".join((ROOT / name).read_text() for name in ("README.md", "OPERATIONS.md"))
+DOCUMENTS = README + "\n".join(
+    (ROOT / name).read_text() for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
+)
 SECRETS = {"GLINT_AUTH__KEYSTONE__PASSWORD": "p", "GLINT_TOKEN_CACHE__SECRET_KEY": "k" * 32}
 
 
@@ -99,7 +103,8 @@ def test_each_event_is_logged() -> None:
 
 def test_each_key_of_the_configuration_that_is_named_is_there() -> None:
     sections = "|".join(Config.model_fields)
-    named = set(re.findall(rf"`((?:{sections})(?:\.[a-z_]+)+)", README)) - logged_events()
+    named = set(re.findall(rf"`((?:{sections})(?:\.[a-z_]+)+)(?![\w.(])", DOCUMENTS)) - logged_events()
+    named -= {f"cache.{name}" for name in cache.__all__}
     shown = yaml.safe_load((ROOT / "config.yaml").read_text())
     assert len(named) > 10
     for key in named:
@@ -107,3 +112,12 @@ def test_each_key_of_the_configuration_that_is_named_is_there() -> None:
         for name in key.split("."):
             assert name in place, key
             place = place[name]
+
+
+def test_each_module_that_is_named_is_there() -> None:
+    named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", DOCUMENTS))
+    folders = ("proxy", "cache", "upstream", "metrics", "tests", "bench")
+    there = {f"/{file.relative_to(ROOT)}" for folder in folders for file in (ROOT / folder).rglob("*.py")}
+    assert len(named) > 20
+    for name in named:
+        assert any(file.endswith(f"/{name}") for file in there), name
