@@ -50,7 +50,8 @@ async def open_service(config: RegistryConfig, instruments: RegistryInstruments)
     """
     if not config.remote.keys:
         raise RegistryMisconfigured(
-            "registry.remote.key: registry serve needs it, and each Glint that asks it the same"
+            "registry.remote.key: registry serve needs it, and each Glint that asks it the same one: 32 "
+            "characters or more, such as `openssl rand -hex 32` makes"
         )
     if config.kind == "glance":
         raise RegistryMisconfigured("registry.kind: registry serve serves a database, and no Glance's metadata")
