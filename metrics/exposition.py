@@ -7,12 +7,12 @@ from importlib.metadata import version
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Info, generate_latest
 
-_VERSION = version("glint")  # reads files, which may take a while where a loop waits for it
+VERSION = version("glint")  # reads files, which may take a while where a loop waits for it
 
 
 def build_metrics_app(registry: CollectorRegistry, is_serving: Callable[[], bool] = lambda: True) -> web.Application:
     """Once for a registry, to which it adds the version."""
-    Info("glint_build", "The version of Glint that runs.", registry=registry).info({"version": _VERSION})
+    Info("glint_build", "The version of Glint that runs.", registry=registry).info({"version": VERSION})
 
     async def numbers(request: web.Request) -> web.Response:
         body = await asyncio.to_thread(generate_latest, registry)  # of several workers: files are read

@@ -1,9 +1,8 @@
 """What an operator reads when Glint has started, with one process or several."""
 
-from importlib.metadata import version
-
 import structlog
 
+from metrics import VERSION
 from proxy.config import Config
 from proxy.fronts import Front
 
@@ -15,7 +14,7 @@ def announce(front: Front, config: Config, host: str, port: int, workers: int = 
     scheme = "https" if front.listening(config).tls.certificate else "http"
     log.info(
         "server.listening",
-        version=version("glint"),
+        version=VERSION,
         url=f"{scheme}://{host}:{port}",
         metrics_port=front.metrics(config).port,
         workers=workers,
