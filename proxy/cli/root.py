@@ -59,7 +59,8 @@ def root(
 def serve(config: ConfigFile = None, overrides: Overrides = None) -> None:
     """Serve the Images API until SIGTERM.
 
-    Logs go to standard error. Exit status 2: the configuration is wrong; 1: something else keeps it from starting.
+    Logs go to standard error. Exit status 2: a key of the configuration is wrong; 1: anything else keeps it from
+    starting.
     """
     serve_or_exit("api", config, overrides)
 
