@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
+from proxy.config.reading import read_yaml
 
 HERE = Path(__file__).parent
 
@@ -62,7 +62,7 @@ def load_differences(path: Path = HERE / "differences.yaml") -> tuple[Difference
     """The wanted differences."""
     return tuple(
         Difference(**{**row, "steps": tuple(row["steps"]), "without": tuple(row.get("without", ()))})
-        for row in yaml.safe_load(path.read_text())
+        for row in read_yaml(path.read_text())
     )
 
 

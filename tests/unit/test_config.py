@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from proxy.config import Config, ConfigError, load, origins
+from proxy.config.reading import read_yaml
 from upstream.stores import FileStoreConfig, HttpStoreConfig, RbdStoreConfig, S3StoreConfig, SwiftStoreConfig
 from upstream.stores.backend import BackendConfig
 from upstream.stores.guard.config import GuardConfig
@@ -53,6 +54,21 @@ def test_config_yaml_has_every_key_and_none_besides() -> None:
     assert {backend["kind"]: set(backend) | {"guard"} for backend in backends.values()} == {
         kind: set(model.model_fields) for kind, model in models.items()
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SHIPPED.read_text(),
+        "a: 2026-01-01\nb: 0o17\nc: 017\nd: yes\ne: 1_000\nf: !!str 1\ng: ~\nh: 1e3\ni: 0x1F\nj: 12:30:45\n",
+        "- &one {x: 1}\n- *one\n- <<: *one\n  y: 2\n",
+        "a: |\n  two\n  lines\nb: >-\n  fol\n  ded\nc: 'it''s'\nd: \"\\x41\"\n? größe\n: 雪\n",
+        "%YAML 1.1\n---\n# nothing\n",
+    ],
+    ids=["as shipped", "numbers and dates", "anchors", "texts", "nothing"],
+)
+def test_a_document_means_what_the_plain_parser_makes_of_it(text: str) -> None:
+    assert read_yaml(text) == yaml.safe_load(text)
 
 
 def marked_backends() -> dict[str, Any]:
