@@ -18,6 +18,7 @@ from cache.images import Filling, ImageCache
 from cache.policies import POLICIES, Policy
 from cache.prewarm import CacheState, CacheStatus, Prewarmer, Resolve
 from cache.queue import Proof, Queue
+from cache.range_log import RangeTable, new_range_table
 from cache.reader import Reader
 from cache.rows import Entry, Usage
 from cache.simulation import Download, Replayed, replay
@@ -52,6 +53,7 @@ __all__ = [
     "Proof",
     "Purpose",
     "Queue",
+    "RangeTable",
     "Reader",
     "Replayed",
     "Resolve",
@@ -68,5 +70,6 @@ __all__ = [
     "WrongSize",
     "charge_bytes",
     "in_thread",
+    "new_range_table",
     "replay",
 ]

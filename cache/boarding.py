@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import structlog
 
 from cache.errors import CacheUnusable, NotWorthAFill
-from cache.flight import Flight
+from cache.flight import Flight, Part
 from cache.flights import Flights
 from cache.ledger import Ledger
-from cache.range_policy import Answer, RangeHistory, RangeLimits, decide_when_absent, decide_while_filling
+from cache.range_log import SharedHistory
+from cache.range_policy import Answer, RangeLimits, decide_when_absent, decide_while_filling
 from cache.types import Blob, CacheConfig, Outcome, Source, Span
 from cache.watch import DiskWatch
 from metrics import Instruments
@@ -27,12 +28,18 @@ class Boarding:
     """Finds each request its flight. Who gets one leaves it when done."""
 
     def __init__(
-        self, config: CacheConfig, flights: Flights, ledger: Ledger, watch: DiskWatch, instruments: Instruments
+        self,
+        config: CacheConfig,
+        flights: Flights,
+        ledger: Ledger,
+        watch: DiskWatch,
+        history: SharedHistory,
+        instruments: Instruments,
     ) -> None:
         self._config, self._flights, self._ledger = config, flights, ledger
         self._watch, self._instruments = watch, instruments
         self._limits = RangeLimits(range_wait_s=config.range_wait_s, range_fill_percent=config.range_fill_percent)
-        self._history = RangeHistory()
+        self._history = history
         self._range_reads = 0
 
     @contextmanager
@@ -83,13 +90,14 @@ class Boarding:
 
     def _is_worth_a_fill(self, key: str, size_bytes: int, span: Span) -> bool:
         """Whether this request is worth a copy of the whole image, should there be none."""
-        if span.length == size_bytes:
+        flight = self._flights.get(key)
+        if span.length == size_bytes or (flight is not None and flight.part is Part.READING):
             return True
         answer = decide_when_absent(
             span,
             self._limits,
             size_bytes=size_bytes,
-            asked_bytes=self._history.add(key, span, time.monotonic()),
+            asked_bytes=self._history.add(key, span),
             is_read_free=self._is_read_free,
         )
         return answer is Answer.FILL

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from cache.demand import Demand
-from cache.disk import Folder
+from cache.disk import Folder, Shard
 from cache.errors import UnknownFormat
 from cache.index import Index
 from cache.policies import POLICIES
@@ -43,6 +43,7 @@ class Books:
         self.folder, self.policy = folder, POLICIES[config.policy]
         self._config = config
         self._demand: Demand | None = None
+        self._scanned = 0
         self._is_settled = False  # whether this index and the folder were made to agree
         self._seen: dict[str, _Seen] = {}
         self._has_looked = False
@@ -62,6 +63,11 @@ class Books:
             raise
         self._demand = demand
         return demand
+
+    @property
+    def steps(self) -> int:
+        """Grows while the one thread works at what takes long, and stands still while the disk keeps it."""
+        return self._scanned + self.index.steps
 
     def close(self) -> None:
         """Whether or not it was opened."""
@@ -128,7 +134,7 @@ class Books:
 
     def _repair(self) -> int:
         """One process at a time repairs, and the others look again when it is done; not for ever, for it may hang."""
-        suspects, until_s = self.index.suspects(self.folder.scan()), time.monotonic() + _REPAIR_S
+        suspects, until_s = self.index.suspects(self._scan()), time.monotonic() + _REPAIR_S
         if not suspects:
             return 0
         with ExitStack() as turn:
@@ -137,8 +143,13 @@ class Books:
                 has_waited = True
                 time.sleep(_REPAIR_POLL_S)
             if has_waited:
-                suspects = self.index.suspects(self.folder.scan())
+                suspects = self.index.suspects(self._scan())
             return self.index.settle(suspects, self.folder.entry_stat, self.folder.has_fill)
+
+    def _scan(self) -> Iterator[Shard]:
+        for shard in self.folder.scan():
+            self._scanned += 1
+            yield shard
 
     def usage(self) -> Usage:
         self._make_current()

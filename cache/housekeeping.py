@@ -23,7 +23,7 @@ from cache.health import may_pass
 from cache.ledger import Ledger
 from cache.scrub import Damage, Interrupted, Limiter, Reason, Scrubber, Suspect, check_entry, lasts_too_long
 from cache.sums import EXTENT_BYTES
-from cache.threads import in_thread
+from cache.threads import in_thread, look_at, start_in_thread
 from cache.traffic import Traffic
 from cache.types import CacheConfig
 from cache.watch import DiskWatch
@@ -94,7 +94,7 @@ class Housekeeping:
     async def verify(self, key: str) -> Verdict:
         """Read one entry back, as fast as it goes. A damaged one is quarantined and fetched anew. Raises DiskFailed."""
         try:
-            damage = await in_thread(self._checkers, self._check, key)
+            damage = await self._read_back(key)
         except FileNotFoundError:
             return Verdict.ABSENT
         except Interrupted as error:
@@ -128,6 +128,15 @@ class Housekeeping:
             await asyncio.sleep(_EVERY_S)
             if self._watch.may_probe():
                 await in_thread(self._probes, self._watch.probe, self._folder.root)
+
+    async def _read_back(self, key: str) -> Damage | None:
+        """It may take minutes: as long as no operation of the disk hangs. Who leaves leaves the thread to itself."""
+        reading = start_in_thread(self._checkers, self._check, key)
+        reading.add_done_callback(look_at)
+        while not (await asyncio.wait({reading}, timeout=_EVERY_S))[0]:
+            if self._watch.overdue() is not None:
+                raise TimeoutError(errno.ETIMEDOUT, "it does not answer")
+        return reading.result()
 
     async def open(self) -> None:
         """Try to open the folder: once before entering, then it is done by itself until there is one.

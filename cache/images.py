@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,10 @@ from cache.flight import Flight, Part
 from cache.flights import Flights
 from cache.housekeeping import Housekeeping, Verdict
 from cache.ledger import Ledger
+from cache.range_log import RangeLog, RangeTable, SharedHistory
 from cache.reader import Reader
 from cache.rows import Entry, Usage
-from cache.threads import DiskThreads, in_thread
+from cache.threads import DiskThreads, in_thread, nothing_else
 from cache.traffic import Traffic
 from cache.types import Blob, CacheConfig, Outcome, Purpose, Source, Span
 from cache.watch import DiskWatch
@@ -52,7 +54,8 @@ class ImageCache:
     Any number of processes may have one on the same folder.
     """
 
-    def __init__(self, config: CacheConfig, instruments: Instruments) -> None:
+    def __init__(self, config: CacheConfig, instruments: Instruments, ranges: RangeTable | None = None) -> None:
+        """`ranges` is what the workers of one service share; without it this one counts for itself."""
         self._config, self._instruments = config, instruments
         self._folder = Folder(config.dir)
         self._watch = DiskWatch(instruments)
@@ -79,7 +82,9 @@ class ImageCache:
         self._housekeeping = Housekeeping(
             config, self._folder, self._ledger, self._flights, self._watch, self._checkers, self._traffic, instruments
         )
-        self._boarding = Boarding(config, self._flights, self._ledger, self._watch, instruments)
+        self._ranges = RangeLog(ranges)
+        history = SharedHistory(self._ranges, time.monotonic)
+        self._boarding = Boarding(config, self._flights, self._ledger, self._watch, history, instruments)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -90,6 +95,7 @@ class ImageCache:
         async with AsyncExitStack() as stack:
             for threads in (self._openers, self._local_openers, self._threads, self._hashing, self._checkers):
                 stack.callback(threads.shutdown, wait=False)  # nothing runs in them any more
+            stack.callback(self._ranges.close)
             stack.push_async_callback(self._ledger.close)
             await self._housekeeping.open()
             await stack.enter_async_context(self._flights)
@@ -101,6 +107,14 @@ class ImageCache:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
+
+    def threads(self, pool: Executor) -> DiskThreads:
+        """For calls to the cache's disk in a pool of somebody else's."""
+        return DiskThreads(pool, self._watch)
+
+    def stuck_s(self) -> float:
+        """For how many seconds the disk has kept a thread, that one which it has kept the longest."""
+        return self._watch.longest_s()
 
     def check_open(self, operation: str) -> None:
         """Raises DiskFailed if the folder is not open. `operation` is what that keeps from being done."""
@@ -161,6 +175,7 @@ class ImageCache:
         An entry that is there is read back and compared; a damaged one goes to quarantine and is fetched anew.
         Raises the source's errors, CacheFull, DiskFailed, DigestMismatch, WrongSize, Stalled.
         """
+        self.check_open("open")
         known = self._flights.get(blob.key)
         if (known is None or known.is_stored) and await self._holds(blob):
             return
@@ -216,18 +231,18 @@ class ImageCache:
         return await self._ledger.usage()
 
     async def has(self, key: str) -> bool:
-        return await self._opening("open", self._folder.has_entry, key)
+        return await self._opening.answer("open", nothing_else, self._folder.has_entry, key)
 
     async def found(self, key: str) -> Found | None:
         """The entry's file, which is there a moment before `entry` knows of it."""
-        return await self._opening("open", self._folder.entry_stat, key)
+        return await self._opening.answer("open", nothing_else, self._folder.entry_stat, key)
 
     async def filling(self, key: str, size_bytes: int | None = None) -> Filling | None:
         """A fill of this key, whichever process runs it. `size_bytes` is the image's, for one of another process."""
         flight = self._flights.get(key)
         if flight is not None and flight.part in {Part.FILLING, Part.FOLLOWING} and not flight.progress.has_ended:
             return Filling(key=key, size_bytes=flight.size_bytes, written_bytes=flight.progress.written_bytes)
-        written_bytes = await self._opening("open", self._folder.fill_bytes, key)
+        written_bytes = await self._opening.answer("open", nothing_else, self._folder.fill_bytes, key)
         if written_bytes is None:
             return None
         return Filling(key=key, size_bytes=size_bytes or written_bytes, written_bytes=written_bytes)

@@ -81,6 +81,7 @@ class IndexFile:
 
     def __init__(self, path: Path | None) -> None:
         self.path, self._is_patient = path, True
+        self.steps = 0  # transactions that were begun: while the number grows, whoever works here is alive
         self._db = sqlite3.connect(path or ":memory:", timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._inode = path.stat().st_ino if path else 0
@@ -125,6 +126,7 @@ class IndexFile:
             return False
 
     def _write(self) -> AbstractContextManager[None]:
+        self.steps += 1
         return _Transaction(self._db, self._wait_next_time)
 
     def _wait_next_time(self, *, long: bool) -> None:

@@ -17,7 +17,7 @@ import structlog
 from cache.books import Books
 from cache.demand import Demand
 from cache.disk import Folder
-from cache.errors import DiskFailed
+from cache.errors import DiskFailed, UnknownFormat
 from cache.holding import DiskWait
 from cache.room import Room
 from cache.rows import Entry, Usage
@@ -27,6 +27,8 @@ from cache.watch import DiskWatch
 from metrics import Instruments
 
 log = structlog.get_logger(__name__)
+
+_OPEN_S = 5.0  # so long a start waits for a disk that gives no answer; then it goes round it
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,27 +41,35 @@ class Ledger:
     """
 
     def __init__(self, folder: Folder, config: CacheConfig, watch: DiskWatch, instruments: Instruments) -> None:
-        self._folder, self._config, self._instruments = folder, config, instruments
+        self._folder, self._config, self._watch, self._instruments = folder, config, watch, instruments
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache-ledger")
         self._disk = DiskThreads(self._thread, watch)
         self._touched: dict[str, int] = {}
         self._books = Books(folder, config)
         self._room = Room(self._books, config, instruments, self._count)
         self._refusal: OSError | sqlite3.Error | None = OSError(errno.ENOTCONN, "its folder is not open")
+        self._opening: asyncio.Future[Demand] | None = None
         self._settling: asyncio.Future[int] | None = None
 
     async def open(self) -> Demand:
         """Open the folder, and make it if there is none. Raises UnknownFormat, DiskFailed; it may be tried again then.
 
+        A disk that gives no answer is waited for `_OPEN_S`; who tries again goes on to wait for the same try.
         What else stays open in the folder is given, and lives until `close`.
         On return the index is being made to agree with the folder: hits need not wait for that, all that is asked
         here does, since its one thread is busy.
         """
+        if self._opening is None:
+            self._opening = self._disk.start("open its index", self._books.open)
+        if not (await asyncio.wait({self._opening}, timeout=_OPEN_S))[0]:
+            self._refusal = TimeoutError(errno.ETIMEDOUT, "it has given no answer yet")
+            raise DiskFailed("open its index", self._refusal)
+        opening, self._opening = self._opening, None
         try:
-            demand = await self._disk("open its index", self._books.open)
-        except DiskFailed as error:
-            self._refusal = error.error
-            raise
+            demand = opening.result()
+        except (OSError, sqlite3.Error) as error:
+            self._refusal = error
+            raise DiskFailed("open its index", error) from error
         self._refusal = None
         self._settling = start_in_thread(self._thread, self._settle)
         return demand
@@ -95,6 +105,9 @@ class Ledger:
             await self._call("make a new index", self._mend)
 
     async def close(self) -> None:
+        if self._opening is not None:
+            with contextlib.suppress(OSError, sqlite3.Error, UnknownFormat):
+                await ended(self._opening)
         if self._settling is not None:
             with contextlib.suppress(OSError, sqlite3.Error):
                 await ended(self._settling)
@@ -105,10 +118,8 @@ class Ledger:
     async def reserve(self, name: str, blob: Blob, wait: DiskWait) -> None:
         """Promise room to the fill whose file is `name`, and make it. Raises CacheFull, DiskFailed.
 
-        `wait` hears of it: not of the wait for the index at the start, nor of what removing takes while it goes on.
+        `wait` hears of it: not of what removing takes, or making the index agree at the start, while it goes on.
         """
-        if self._settling is not None and not self._settling.done():
-            await asyncio.wait({self._settling})
         with wait(self._room.signs_of_life()):
             await self.flush()
             await self._call("evict", self._room.reserve, name, blob)
@@ -129,7 +140,7 @@ class Ledger:
 
     async def evict(self, key: str) -> int | None:
         """Take an entry out of use and return its size, or None if there is none. Raises DiskFailed if it stays."""
-        size_bytes = await self._call("evict", self._books.evict, key)
+        size_bytes = await self._answer("evict", self._books.evict, key)
         if size_bytes is not None:
             self._count(key, size_bytes, "operator")
         return size_bytes
@@ -139,20 +150,17 @@ class Ledger:
         await self._call("quarantine", self._books.quarantine, key)
 
     async def pin(self, key: str, *, pinned: bool) -> bool:
-        return await self._call("pin", self._books.pin, key, pinned=pinned)
+        return await self._answer("pin", self._books.pin, key, pinned=pinned)
 
     async def entries(self) -> list[Entry]:
         """All entries, the most recently used first."""
-        await self.flush()
-        return await self._call("list", self._books.entries)
+        return await self._answer("list", self._books.entries)
 
     async def entry(self, key: str) -> Entry | None:
-        await self.flush()
-        return await self._call("list", self._books.entry, key)
+        return await self._answer("list", self._books.entry, key)
 
     async def usage(self) -> Usage:
-        await self.flush()
-        usage = await self._call("list", self._books.usage)
+        usage = await self._answer("list", self._books.usage)
         self._instruments.cache_entries.set(usage.entries)
         self._instruments.cache_limit_bytes.set(self._config.size_max)
         for state, size_bytes in (
@@ -175,13 +183,13 @@ class Ledger:
     async def prune(self) -> tuple[int, int]:
         """Evict down to `evict_to_percent`, and while the disk is too full. How many entries went, and their bytes."""
         entries, freed_bytes = 0, 0
-        while (charge_bytes := await self._call("evict", self._room.trim_one)) is not None:
+        while (charge_bytes := await self._answer("evict", self._room.trim_one)) is not None:
             entries, freed_bytes = entries + 1, freed_bytes + charge_bytes
         return entries, freed_bytes
 
     async def clean(self) -> None:
         """Remove what was found damaged."""
-        await self._call("remove", self._folder.empty_quarantine)
+        await self._answer("remove", self._folder.empty_quarantine)
 
     async def sweep(self) -> list[str]:
         """Clean up after processes that died, and say which keys have a fill that nobody goes on with, each once.
@@ -196,13 +204,33 @@ class Ledger:
 
     async def flush(self) -> None:
         """Write the noted uses, in their order. If the disk refuses, they are lost: recency, nothing else."""
-        if not self._touched:
-            return
+        if (flushing := self._begin_flush()) is not None:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                await ended(flushing)
+
+    def _begin_flush(self) -> asyncio.Future[None] | None:
+        """What is asked of the one thread after it is done after it."""
+        if not self._touched or self._refusal is not None:
+            return None
         touched, self._touched = self._touched, {}
-        try:
-            await self._call("note uses", self._books.touch, touched)
-        except DiskFailed as error:
-            log.warning("touches.lost", entries=len(touched), error=str(error))
+
+        def flushed(future: asyncio.Future[None]) -> None:
+            if not future.cancelled() and (error := future.exception()) is not None:
+                log.warning("touches.lost", entries=len(touched), error=str(error))
+
+        flushing = self._disk.start("note uses", self._books.touch, touched)
+        flushing.add_done_callback(flushed)
+        return flushing
+
+    async def _answer(self, operation: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """For who waits for the answer only, which tells of all uses so far: see `DiskThreads.answer`.
+
+        Raises DiskFailed.
+        """
+        self.check_open(operation)
+        if not self._disk.is_silent:
+            self._begin_flush()
+        return await self._disk.answer(operation, self._room.signs_of_life(), call, *args, **kwargs)
 
     async def _call(self, operation: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Raises DiskFailed."""
@@ -214,7 +242,8 @@ class Ledger:
         return self._settle()
 
     def _settle(self) -> int:
-        wrong = self._books.settle()
+        with self._watch.operation("read its folder", lambda: self._books.steps):
+            wrong = self._books.settle()
         self._room.obey_limit()
         return wrong
 

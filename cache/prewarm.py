@@ -5,7 +5,6 @@ All workers share one queue: each takes from it what it has hands for, and each 
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from cache.disk import Found
 from cache.errors import DiskFailed
 from cache.images import ImageCache
 from cache.queue import Asked, Job, Proof, Queue
-from cache.threads import in_thread
+from cache.threads import nothing_else
 from cache.types import Blob, Source
 
 log = structlog.get_logger(__name__)
@@ -81,6 +80,7 @@ class Prewarmer:
         self._cache, self._queue, self._resolve, self._resolvable = cache, queue, resolve, resolvable
         self._prewarms_max = prewarms_max
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache-queue")
+        self._disk = cache.threads(self._thread)
         self._running: dict[Job, asyncio.Task[None]] = {}
         self._renewed_s = 0.0
         self._woken = asyncio.Event()
@@ -111,7 +111,7 @@ class Prewarmer:
         Asking again while it waits or is worked on changes nothing. A key that comes to stand for nothing, because its
         image is gone, is forgotten.
         """
-        await self._call(self._queue.ask, [key])
+        await self._answer(self._queue.ask, [key])
         self._woken.set()
 
     def refetch(self, key: str) -> None:
@@ -121,18 +121,18 @@ class Prewarmer:
 
     async def drop(self, key: str) -> bool:
         """Forget that `key` was asked for, and say whether it was. A fill that runs goes on, as without a client."""
-        was_asked = await self._call(self._queue.drop, key)
+        was_asked = await self._answer(self._queue.drop, key)
         self._stop([job for job in self._running if job.key == key])
         return was_asked
 
     async def clear(self) -> None:
         """Forget all that is asked for."""
-        await self._call(self._queue.clear)
+        await self._answer(self._queue.clear)
         self._stop(list(self._running))
 
     async def asked(self) -> list[str]:
         """The keys that wait or are worked on, in the order in which they were asked for."""
-        return await self._call(self._queue.asked)
+        return await self._answer(self._queue.asked)
 
     async def status(self, key: str, size_bytes: int | None) -> CacheStatus:
         """What is known of an image that needs an entry: the same from every worker."""
@@ -141,7 +141,7 @@ class Prewarmer:
                 state=CacheState.FILLING, present_bytes=filling.written_bytes, size_bytes=filling.size_bytes
             )
         # In this order: an entry that appears in between belongs to a request that has ended by then.
-        asked = await self._call(self._queue.get, key)
+        asked = await self._answer(self._queue.get, key)
         found = await self._cache.found(key)
         entry = await self._cache.entry(key) if found else None
         return status_of(asked, found, size_bytes, pinned=entry is not None and entry.pinned)
@@ -233,10 +233,12 @@ class Prewarmer:
 
     async def _call(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._cache.check_open("use its queue")
-        try:
-            return await in_thread(self._thread, call, *args, **kwargs)
-        except (OSError, sqlite3.Error) as error:
-            raise DiskFailed("use its queue", error) from error
+        return await self._disk("use its queue", call, *args, **kwargs)
+
+    async def _answer(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """For who waits for the answer only: see `DiskThreads.answer`."""
+        self._cache.check_open("use its queue")
+        return await self._disk.answer("use its queue", nothing_else, call, *args, **kwargs)
 
 
 def status_of(asked: Asked | None, found: Found | None, size_bytes: int | None, *, pinned: bool) -> CacheStatus:

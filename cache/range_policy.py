@@ -4,6 +4,7 @@ A client that asks for a part should wait no longer than the store itself would 
 should not be read from the store again and again. Between the two decides an estimate of how soon a fill is there.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -95,29 +96,59 @@ class RangeHistory:
     """
 
     def __init__(self) -> None:
-        self._parts: OrderedDict[str, list[_Part]] = OrderedDict()  # the least recently asked image first
+        self._images: OrderedDict[str, _Parts] = OrderedDict()  # the least recently asked one first
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._images)
 
     def add(self, key: str, span: Span, now_s: float) -> int:
         """Remember a range, and say how many different bytes of the image were asked for lately, these included.
 
         Parts expire up to a minute early, because a minute's parts are remembered as of its beginning.
         """
-        stamp_s = now_s - now_s % _STAMP_EVERY_S
-        alive = [part for part in self._parts.pop(key, []) if now_s - part.asked_s < HISTORY_WINDOW_S]
-        parts = _with(alive, _Part(span.start, span.stop, stamp_s)) if span.length else alive
-        if len(parts) > HISTORY_PARTS_MAX:
-            parts.remove(min(parts, key=lambda part: (part.asked_s, part.stop - part.start)))
-        self._parts[key] = parts
-        if len(self._parts) > HISTORY_KEYS_MAX:
-            self._parts.popitem(last=False)
-        return sum(part.stop - part.start for part in parts)
+        parts = self._images[key] = self._images.pop(key) if key in self._images else _Parts()
+        parts.expire(now_s)
+        if span.length:
+            parts.add(_Part(span.start, span.stop, now_s - now_s % _STAMP_EVERY_S))
+        if len(self._images) > HISTORY_KEYS_MAX:
+            self._images.popitem(last=False)
+        return parts.size_bytes
 
     def forget(self, key: str) -> None:
         """A fill was started: what led to it must not lead to the next one after an eviction."""
-        self._parts.pop(key, None)
+        self._images.pop(key, None)
+
+
+class _Parts:
+    """Of one image, in order and without overlap. What is far from a new part is not looked at for it."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._parts: list[_Part] = []
+        self._oldest_s = inf
+
+    def expire(self, now_s: float) -> None:
+        if now_s - self._oldest_s >= HISTORY_WINDOW_S:
+            self._parts = [part for part in self._parts if now_s - part.asked_s < HISTORY_WINDOW_S]
+            self._oldest_s = min((part.asked_s for part in self._parts), default=inf)
+            self.size_bytes = _size_bytes(self._parts)
+
+    def add(self, new: _Part) -> None:
+        first = bisect_left(self._parts, new.start, key=lambda part: part.stop)
+        last = bisect_right(self._parts, new.stop, lo=first, key=lambda part: part.start)
+        near = self._parts[first:last]
+        changed = _with(near, new)
+        self._parts[first:last] = changed
+        self.size_bytes += _size_bytes(changed) - _size_bytes(near)
+        self._oldest_s = min(self._oldest_s, new.asked_s)
+        if len(self._parts) > HISTORY_PARTS_MAX:
+            forgotten = min(self._parts, key=lambda part: (part.asked_s, part.stop - part.start))
+            self._parts.remove(forgotten)
+            self.size_bytes -= forgotten.stop - forgotten.start
+
+
+def _size_bytes(parts: list[_Part]) -> int:
+    return sum(part.stop - part.start for part in parts)
 
 
 def _with(parts: list[_Part], new: _Part) -> list[_Part]:

@@ -30,15 +30,15 @@ class Room:
         self._removed, self._removing_until_s = 0, 0.0
 
     def signs_of_life(self) -> Callable[[], bool]:
-        """Whether something was removed since it was last asked, or is large enough to be still being removed.
+        """Whether something was done since it was last asked, or what is removed is large enough to take longer.
 
         The one thing that does not block.
         """
-        seen = self._removed
+        seen = self._removed, self._books.steps
 
         def is_alive() -> bool:
             nonlocal seen
-            before, seen = seen, self._removed
+            before, seen = seen, (self._removed, self._books.steps)
             return seen != before or time.monotonic() < self._removing_until_s
 
         return is_alive

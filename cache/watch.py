@@ -26,7 +26,15 @@ _PROBE_BYTES = 64 * 1024
 class _Running:
     name: str
     since_s: float
+    steps: Callable[[], int] | None = None
+    seen: int = 0
     is_counted: bool = False
+
+    def age_s(self, now_s: float) -> float:
+        """For how long it has been running, or since it was last seen to take a step."""
+        if self.steps is not None and (seen := self.steps()) != self.seen:
+            self.seen, self.since_s = seen, now_s
+        return now_s - self.since_s
 
 
 class DiskWatch:
@@ -54,13 +62,14 @@ class DiskWatch:
         return self._health.is_usable
 
     @contextmanager
-    def operation(self, name: str) -> Iterator[None]:
+    def operation(self, name: str, steps: Callable[[], int] | None = None) -> Iterator[None]:
         """Around one blocking call of the disk, in the thread that makes it. `name` becomes a label: few, fixed words.
 
         Errors pass through. Only those of the disk itself count as faults; after any other nothing is concluded.
+        What takes long by itself counts its `steps`, and hangs only when they stop.
         """
         with self._lock:
-            running = _Running(name, self._monotonic())
+            running = _Running(name, self._monotonic(), steps)
             self._running.add(running)
         is_clean: bool | None = None
         try:
@@ -91,6 +100,12 @@ class DiskWatch:
         with self._lock:
             hanging = self._hanging(self._monotonic())
             return min(hanging, key=lambda running: running.since_s).name if hanging else None
+
+    def longest_s(self) -> float:
+        """For how many seconds the operation has been running that has been running the longest; 0 if none does."""
+        with self._lock:
+            now_s = self._monotonic()
+            return max((running.age_s(now_s) for running in self._running), default=0.0)
 
     def check(self) -> DiskState:
         """Look for operations that hang and let time pass. Does not wait for the disk: fit for the event loop."""
@@ -133,7 +148,7 @@ class DiskWatch:
         with self._lock:
             now_s = self._monotonic()
             self._running.remove(running)
-            if now_s - running.since_s > HANG_S:
+            if running.age_s(now_s) > HANG_S:
                 self._count_once(running)
                 self._health.hung(now_s)
             elif is_clean:
@@ -144,7 +159,7 @@ class DiskWatch:
             self._tell()
 
     def _hanging(self, now_s: float) -> list[_Running]:
-        return [running for running in self._running if now_s - running.since_s > HANG_S]
+        return [running for running in self._running if running.age_s(now_s) > HANG_S]
 
     def _count_once(self, running: _Running) -> None:
         if not running.is_counted:

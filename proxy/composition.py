@@ -7,11 +7,12 @@ from proxy.config import Config
 from proxy.direct import DirectApp
 from proxy.edge import EdgeServices, build_edge_app, open_edge
 from proxy.services import Delivery, Services, open_services
+from proxy.shared import Shared
 
 
-def open_for(config: Config, notices: int | None = None) -> AbstractAsyncContextManager[Delivery]:
+def open_for(config: Config, shared: Shared | None = None) -> AbstractAsyncContextManager[Delivery]:
     """Enter and leave in the same task. Raises what a part cannot start for."""
-    return open_edge(config, notices) if config.registry.kind == "glance" else open_services(config, notices)
+    return open_edge(config, shared) if config.registry.kind == "glance" else open_services(config, shared)
 
 
 def app_for(services: Delivery) -> DirectApp:

@@ -1,11 +1,19 @@
-"""A Glint that is about to stop says so first, so that load balancers send their requests elsewhere."""
+"""A Glint that is about to stop says so first, so that load balancers send their requests elsewhere; then it goes."""
 
 import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import hdrs, web
 
 log = structlog.get_logger(__name__)
+
+_STUCK_S = 4.0  # less than what the supervisor leaves a worker to close things
+_LOOK_S = 0.5
 
 
 class Departure:
@@ -31,3 +39,21 @@ class Departure:
         if self.is_announced:
             response.headers[hdrs.CONNECTION] = "close"
             response.force_close()
+
+
+@asynccontextmanager
+async def unhindered(stuck_s: Callable[[], float]) -> AsyncIterator[None]:
+    """Whoever has left this in peace ends his process, also where a disk keeps a thread of it.
+
+    Nobody can end such a thread, and Python waits for it. `stuck_s` says for how many seconds one has been kept.
+    """
+    yield
+    threading.Thread(target=_go, args=(stuck_s,), name="departure", daemon=True).start()
+
+
+def _go(stuck_s: Callable[[], float]) -> None:
+    """Whatever else would have been closed was made for a process that is killed at any moment."""
+    while stuck_s() < _STUCK_S:
+        time.sleep(_LOOK_S)
+    log.error("server.left", reason="the cache's disk does not give back a thread, so nothing more is closed")
+    os._exit(0)

@@ -15,6 +15,7 @@ from proxy.composition import app_for, open_for
 from proxy.config import Config
 from proxy.listening import Application, Listening
 from proxy.services import Delivery
+from proxy.shared import Shared
 from proxy.transfer import begin_with
 from upstream.http import is_loopback
 from upstream.registry import open_service
@@ -24,12 +25,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """An application that can answer. When it is to stop, `give_notice` is awaited, then `begin_drain` called."""
+    """An application that can answer. When it is to stop, `give_notice` is awaited, then `begin_drain` called.
+
+    `stuck_s`: for how many seconds a disk has kept a thread of it.
+    """
 
     app: Application
     numbers: CollectorRegistry
     give_notice: Callable[[], Awaitable[None]]
     begin_drain: Callable[[], None]
+    stuck_s: Callable[[], float] = lambda: 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +42,7 @@ class Front:
     """`name` is what a worker is told, `section` where the keys of `listening` stand.
 
     `tune` is called once with its listening sockets, before the first connection is taken.
-    `open` takes the table of notices (`upstream.stores.new_table`) that workers share; None for who is alone.
+    `open` takes what workers share; None for who is alone.
     """
 
     name: str
@@ -47,7 +52,7 @@ class Front:
     metrics: Callable[[Config], MetricsConfig]
     notice_s: Callable[[Config], float]
     tune: Callable[[Config, Sequence[socket.socket]], None]
-    open: Callable[[Config, int | None], AbstractAsyncContextManager[Opened]]
+    open: Callable[[Config, Shared | None], AbstractAsyncContextManager[Opened]]
     warn: Callable[[Config], None]
 
 
@@ -57,12 +62,13 @@ def opened_api(services: Delivery) -> Opened:
         numbers=services.instruments.registry,
         give_notice=partial(services.departure.announce, services.config.server.drain_notice_s),
         begin_drain=services.begin_drain,
+        stuck_s=services.cache.stuck_s,
     )
 
 
 @asynccontextmanager
-async def _open_api(config: Config, notices: int | None) -> AsyncIterator[Opened]:
-    async with open_for(config, notices) as services:
+async def _open_api(config: Config, shared: Shared | None) -> AsyncIterator[Opened]:
+    async with open_for(config, shared) as services:
         yield opened_api(services)
 
 
@@ -77,7 +83,7 @@ def _warn_of_api(config: Config) -> None:
 
 
 @asynccontextmanager
-async def _open_registry(config: Config, _notices: int | None) -> AsyncIterator[Opened]:
+async def _open_registry(config: Config, _shared: Shared | None) -> AsyncIterator[Opened]:
     instruments = RegistryInstruments()
     async with open_service(config.registry, instruments) as app, asyncio.TaskGroup() as watchers:
         watching = watchers.create_task(watch_loop_lag(instruments))

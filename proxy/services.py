@@ -25,6 +25,7 @@ from proxy.policy import Policy, PropertyProtections, load_protections
 from proxy.prewarm import resolve
 from proxy.quotas import Quotas
 from proxy.repairs import Repairs
+from proxy.shared import Shared
 from proxy.tasks import TaskRunner
 from proxy.transfer import Sender
 from upstream.errors import Unauthenticated
@@ -75,19 +76,20 @@ class Services(Delivery):
 
 
 @asynccontextmanager
-async def open_services(config: Config, notices: int | None = None) -> AsyncIterator[Services]:
+async def open_services(config: Config, shared: Shared | None = None) -> AsyncIterator[Services]:
     """Enter and leave in the same task: the parts own task groups. Raises what a part cannot start for.
 
-    `notices`: see `open_stores`.
+    `shared`: with other workers; None for who is alone.
     """
     instruments = Instruments()
+    notices, ranges = (shared.notices, shared.ranges) if shared else (None, None)
     async with AsyncExitStack() as stack:
         policy, protections, custom_properties = await asyncio.to_thread(_load_files, config.api)
         registry = await stack.enter_async_context(open_registry(config.registry))
         stores = await stack.enter_async_context(open_stores(config.stores, instruments, notices=notices))
         delay_s = config.deletion.scrub_time_s if config.deletion.delayed else 0.0
         scrubber = Scrubber(registry, stores, instruments, delay_s=delay_s)
-        cache = ImageCache(config.cache, instruments)
+        cache = ImageCache(config.cache, instruments, ranges)
         prewarmer = Prewarmer(
             cache,
             Queue(config.cache.dir),

@@ -12,6 +12,7 @@ import uvloop
 
 from metrics import Supervision, build_metrics_app
 from proxy.config import Config
+from proxy.departure import unhindered
 from proxy.fronts import Front, Opened
 from proxy.listening import address_of, bind, serving, tls_context
 from proxy.startup import cause_of, spare_the_collector
@@ -37,7 +38,11 @@ async def _serve(front: Front, config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with front.open(config, None) as opened, listening(front, config, opened) as (host, port):
+    async with (
+        front.open(config, None) as opened,
+        unhindered(opened.stuck_s),
+        listening(front, config, opened) as (host, port),
+    ):
         announce(front, config, host, port)
         await stopping.wait()
         for number in (signal.SIGTERM, signal.SIGINT):

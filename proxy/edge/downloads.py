@@ -100,7 +100,7 @@ async def _image(call: EdgeCall) -> Image | None:
 async def _agree(call: EdgeCall, image: Image) -> None:
     try:
         await call.services.digests.agree(blob_of(image))
-    except CacheError as error:
+    except (CacheError, TimeoutError) as error:
         log.warning("entry.not_compared", key=image.id, error=type(error).__name__)
 
 

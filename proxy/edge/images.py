@@ -1,5 +1,6 @@
 """Images as the Glance behind us knows them, for the cache: which bytes an id stands for, and where they are had."""
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from upstream.types import Image, Status
 log = structlog.get_logger(__name__)
 
 _KNOWN_MAX = 10_000
+_AGREE_S = 1.5  # as for opening a file of the cache: cache/boarding.py
 _PLAIN = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -89,10 +91,11 @@ class Digests:
         self._known: OrderedDict[str, Digest | None] = OrderedDict()
 
     async def agree(self, blob: Blob) -> None:
-        """Evict an entry of other bytes than the image has now. Raises DiskFailed."""
+        """Evict an entry of other bytes than the image has now. Raises DiskFailed, or TimeoutError after _AGREE_S."""
         if blob.key in self._known and self._known[blob.key] == blob.digest:
             return
-        entry = await self._cache.entry(blob.key)
+        async with asyncio.timeout(_AGREE_S):
+            entry = await self._cache.entry(blob.key)
         if entry is not None and entry.digest is not None and blob.digest not in {None, entry.digest}:
             log.warning("entry.outdated", key=blob.key)
             await self._cache.evict(blob.key)

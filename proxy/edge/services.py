@@ -15,6 +15,7 @@ from proxy.config import Config
 from proxy.edge.images import Digests, resolve
 from proxy.policy import Policy
 from proxy.services import Delivery, open_sender
+from proxy.shared import Shared
 from upstream.registry.glance import Bearers, Glance, open_glance
 from upstream.stores import StoresConfig, open_stores
 
@@ -31,17 +32,18 @@ class EdgeServices(Delivery):
 
 
 @asynccontextmanager
-async def open_edge(config: Config, notices: int | None = None) -> AsyncIterator[EdgeServices]:
+async def open_edge(config: Config, shared: Shared | None = None) -> AsyncIterator[EdgeServices]:
     """Enter and leave in the same task: the parts own task groups. Raises what a part cannot start for.
 
-    `notices`: see `open_stores`.
+    `shared`: with other workers; None for who is alone.
     """
     instruments, bearers = Instruments(), Bearers()
+    notices, ranges = (shared.notices, shared.ranges) if shared else (None, None)
     async with AsyncExitStack() as stack:
         glance = await stack.enter_async_context(open_glance(config.registry, instruments))
         stores_config = config.stores if config.registry.glance.read_stores else StoresConfig(default=None, backends={})
         stores = await stack.enter_async_context(open_stores(stores_config, instruments, notices=notices))
-        cache = ImageCache(config.cache, instruments)
+        cache = ImageCache(config.cache, instruments, ranges)
         prewarmer = Prewarmer(
             cache,
             Queue(config.cache.dir),

@@ -14,10 +14,13 @@ import traceback
 import structlog
 import uvloop
 
+from cache import RangeTable
 from metrics import count_into
+from proxy.departure import unhindered
 from proxy.fronts import FRONTS
 from proxy.listening import serving, tls_context
 from proxy.logs import configure_logging
+from proxy.shared import Shared
 from proxy.startup import STARTUP_ERRORS, cause_of, spare_the_collector
 from proxy.workers.assignment import Assignment
 from proxy.workers.process import READY, SIGNALS
@@ -57,11 +60,14 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._control.settimeout(0)
         asyncio.get_running_loop().add_reader(self._control, self._on_supervisor_gone)
+        table = RangeTable(self._assignment.ranges, self._assignment.worker)
+        shared = Shared(notices=self._assignment.notices, ranges=table)
         config, front = self._assignment.config, FRONTS[self._assignment.front]
         server = front.listening(config)
         listeners = [socket.socket(fileno=fd) for fd in self._assignment.listeners]
         async with (
-            front.open(config, self._assignment.notices) as opened,
+            front.open(config, shared) as opened,
+            unhindered(opened.stuck_s),
             serving(opened.app, listeners, drain_s=server.drain_s, tls=tls_context(server.tls)),
         ):
             spare_the_collector()

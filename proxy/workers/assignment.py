@@ -24,6 +24,7 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     listeners: tuple[int, ...]
     numbers_folder: Path
     notices: int  # the table of what the stores refused, which all workers share
+    ranges: int  # the table of which parts of images were asked for, likewise
     config: Config
     front: str = "api"  # of FRONTS, what to serve
 

@@ -39,6 +39,7 @@ class WorkerProcess:
         listeners: Sequence[socket.socket],
         numbers_folder: Path,
         notices: int,
+        ranges: int,
     ) -> None:
         self._control, theirs = socket.socketpair()
         assignment = Assignment(
@@ -47,12 +48,13 @@ class WorkerProcess:
             listeners=tuple(listener.fileno() for listener in listeners),
             numbers_folder=numbers_folder,
             notices=notices,
+            ranges=ranges,
             config=config,
             front=front,
         )
         try:
             with theirs, assignment.sealed() as fd:
-                self._process = _start(fd, pass_fds=(fd, assignment.control, notices, *assignment.listeners))
+                self._process = _start(fd, pass_fds=(fd, assignment.control, notices, ranges, *assignment.listeners))
         except BaseException:
             self._control.close()
             raise

@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from cache import new_range_table
 from metrics import Supervision, build_metrics_app, forget_what_was_in_flight, numbers_folder, sum_of_workers
 from proxy.config import Config
 from proxy.fronts import Front
@@ -131,6 +132,8 @@ async def supervise(front: Front, config: Config, workers: int) -> None:
             stack.callback(listener.close)
         notices = new_table()
         stack.callback(os.close, notices)
+        ranges = new_range_table(workers)
+        stack.callback(os.close, ranges)
         start = partial(
             WorkerProcess,
             front=front.name,
@@ -138,6 +141,7 @@ async def supervise(front: Front, config: Config, workers: int) -> None:
             listeners=listeners,
             numbers_folder=folder,
             notices=notices,
+            ranges=ranges,
         )
         clear = partial(forget_what_was_in_flight, folder)
         places += [Place(worker, start, clear, numbers) for worker in range(workers)]

@@ -6,10 +6,23 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 
-from cache import Abandoned, Blob, CacheConfig, DigestMismatch, DiskFailed, ImageCache, Outcome, Stalled, WrongSize
+from cache import (
+    Abandoned,
+    Blob,
+    CacheConfig,
+    DigestMismatch,
+    DiskFailed,
+    ImageCache,
+    Outcome,
+    RangeTable,
+    Stalled,
+    WrongSize,
+    new_range_table,
+)
 from cache.boarding import _LOCATE_S
 from cache.resume import RETRIES_MAX
 from metrics import Instruments
@@ -231,6 +244,24 @@ async def test_a_range_far_into_an_idle_image_reads_only_the_store(config: Cache
             assert reader.outcome is Outcome.BYPASS
             assert await read_all(reader, 2 * MIB, 3 * MIB) == CONTENT.read(2 * MIB, 3 * MIB)
         assert (source.offsets, source.stops) == ([2 * MIB], [3 * MIB])
+
+
+async def test_parts_that_were_asked_of_several_workers_start_one_fill(config: CacheConfig) -> None:
+    async with AsyncExitStack() as stack:
+        table = new_range_table(2)
+        stack.callback(os.close, table)
+        workers = [
+            await stack.enter_async_context(ImageCache(config, Instruments(), RangeTable(table, ring)))
+            for ring in range(2)
+        ]
+        source, start, part = GatedSource(CONTENT), MIB, CONTENT.size_bytes // 8 + 1
+        for worker, outcome in zip(workers, (Outcome.BYPASS, Outcome.MISS), strict=True):
+            async with worker.open(BLOB, source, start=start, stop=start + part) as reader:
+                assert reader.outcome is outcome
+                assert await read_all(reader, start, start + part) == CONTENT.read(start, start + part)
+            start += part
+        await workers[1].store(BLOB, source)
+        assert source.opened == 2
 
 
 async def test_no_more_fills_run_at_once_than_allowed(config: CacheConfig) -> None:

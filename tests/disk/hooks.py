@@ -1,12 +1,14 @@
 """Puts a book of faults between this process and the files of one folder.
 
 What goes through `os` is reached, and so is `pathlib`, which goes through it; `open` is for its opening only. SQLite
-makes its calls itself: for its files there are the real disks of tests/disk/mounts.py.
+makes its calls itself, so a call to it is one call here, "sqlite"; for what it does with a disk that refuses there are
+the real ones of tests/disk/mounts.py.
 """
 
 import builtins
 import io
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -58,6 +60,7 @@ def hooked(folder: Path, book: Book) -> Iterator[None]:
         opening = _Hook("open", (0,), io.open, str(folder), book)
         for module in (io, builtins):
             stack.enter_context(patch.object(module, "open", opening.call))
+        stack.enter_context(patch.object(sqlite3, "connect", _connecting(str(folder), book)))
         yield
 
 
@@ -109,6 +112,49 @@ class _Hook:
             if flags & os.O_CREAT and not _exists(path):
                 names.add("create")
         return names
+
+
+def _connecting(root: str, book: Book) -> Callable[..., sqlite3.Connection]:
+    """Opens databases as sqlite3 does; those below `root` keep to the book from the opening on."""
+    original: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def suffer(path: str) -> None:
+        book.refresh()
+        for one in book.due({"sqlite"}, path):
+            try:
+                book.suffer(one, "sqlite", path)
+            except OSError as error:
+                raise sqlite3.OperationalError("disk I/O error") from error
+
+    def connect(database: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        path = os.fsdecode(database)
+        if not path.startswith(f"{root}/"):
+            return original(database, *args, **kwargs)
+        suffer(path)
+        return original(database, *args, **kwargs, factory=_connection(lambda: suffer(path)))
+
+    return connect
+
+
+def _connection(suffer: Callable[[], None]) -> type[sqlite3.Connection]:
+    class Connection(sqlite3.Connection):
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            suffer()
+            return super().execute(*args)
+
+        def executemany(self, *args: Any) -> sqlite3.Cursor:
+            suffer()
+            return super().executemany(*args)
+
+        def executescript(self, *args: Any) -> sqlite3.Cursor:
+            suffer()
+            return super().executescript(*args)
+
+        def close(self) -> None:
+            suffer()
+            super().close()
+
+    return Connection
 
 
 def _is_at_once(name: str, args: tuple[Any, ...]) -> bool:

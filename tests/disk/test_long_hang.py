@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.content import MIB, Noise
-from tests.disk.book import ALL
+from tests.disk.book import ALL, INDEXING
 from tests.disk.shim import RemoteDiskFaults
 from tests.disk.test_services import SETTINGS
 from tests.glint import Glint
@@ -34,6 +34,8 @@ HANGS = {
     "writing": frozenset({"write", "writev", "pwrite", "pwritev", "fchmod", "fsync", "fdatasync", "rename"}),
     "reading": frozenset({"read", "pread", "preadv", "readv"}),
     "opening": frozenset({"open"}),
+    "index": INDEXING,
+    "all and the index": (ALL | INDEXING) - {"sendfile"},
 }
 
 

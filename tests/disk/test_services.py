@@ -12,6 +12,7 @@ import pytest
 
 from tests.clients import download, download_at_once, fast_digest
 from tests.content import MIB, Noise
+from tests.disk.book import ALL, INDEXING
 from tests.disk.faults import DISK_FAULTS
 from tests.disk.mounts import MountedGlint, can_mount
 from tests.disk.shim import RemoteDiskFaults
@@ -66,6 +67,34 @@ def test_a_service_of_two_workers_serves_cold_and_hot_past_a_bad_disk(tmp_path: 
         assert download(cold) == fast_digest(CONTENTS[1])
         if fault == "full":  # after the others it stays away from the disk for a minute
             until(lambda: is_hit(glint, cold, CONTENTS[1]))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_service_starts_and_stops_and_has_its_workers_replaced_while_its_disk_hangs(
+    tmp_path: Path, workers: int
+) -> None:
+    disk = RemoteDiskFaults(tmp_path / "cache", tmp_path)
+    disk.hang((ALL | INDEXING) - {"sendfile"})
+    settings = SETTINGS | {"server.workers": workers}
+    with Origin() as origin, Glint(tmp_path, settings, environment=disk.environment) as glint:
+        urls = registered(glint, origin)
+        assert gone_round(glint, urls)
+        assert glint.get("/v2/cache").status == 503
+        if workers > 1:
+            killed = glint.worker_pids
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: glint.log.count("worker.started") == 2 * workers, 60)
+            assert gone_round(glint, urls)
+        os.kill(glint.pid, signal.SIGTERM)
+        until(lambda: not glint.is_running)
+        assert glint.log.count("server.left") == workers
+        assert "worker.died" not in glint.log.partition("server.draining")[2]
+        disk.heal()
+        glint.stop()
+        glint.start()
+        until(lambda: is_hit(glint, urls[0], CONTENTS[0]))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""What a store refused is known to all workers: retries reach it once in each back-off, whoever serves them."""
+"""What a store refused is known to all workers: retries reach it once in each back-off, whoever serves them.
+
+So is which parts of an image were asked for.
+"""
 
 import itertools
 import time
@@ -20,7 +23,7 @@ _ENOUGH_S = 60.0
 FAILURES_MAX = 6
 _CIRCUIT = [f"circuit-{number}" for number in range(2 * FAILURES_MAX)]
 _FOLLOWED = [f"followed-{kind}-{number}" for kind in ("500", "404", "hangs") for number in range(3)]
-NAMES = ["storm-503", "storm-204", *_CIRCUIT, *_FOLLOWED, "denied-401", "denied-403", "back", "well"]
+NAMES = ["storm-503", "storm-204", *_CIRCUIT, *_FOLLOWED, "denied-401", "denied-403", "back", "well", "parts"]
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +180,26 @@ def test_a_store_that_is_well_again_is_asked_when_the_back_off_is_over(
     while status_of(glint, images["back"]) != 200:
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
+
+
+def test_a_quarter_of_an_image_asked_of_all_workers_together_starts_one_fill(
+    glint: Glint, images: Mapping[str, str]
+) -> None:
+    """Of three workers hardly one serves all sixteen parts, each on a connection of its own."""
+
+    def ask(part: int) -> None:
+        wanted = {"Range": f"bytes={part * KIB}-{(part + 1) * KIB - 1}"}
+        answer = glint.request("GET", f"/v2/images/{images['parts']}/file", headers=wanted)
+        assert (answer.status, answer.content) == (206, CONTENT.read(part * KIB, (part + 1) * KIB))
+
+    def state() -> str:
+        return str(glint.get(f"/v2/cache/{images['parts']}").json["state"])
+
+    for part in range(1, 16):
+        ask(part)
+    assert state() == "absent"
+    ask(16)
+    deadline_s = time.monotonic() + _ENOUGH_S
+    while state() != "cached":
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)

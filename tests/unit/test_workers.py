@@ -34,7 +34,9 @@ OVERRIDES = [
 
 
 def assignment_of(config: Config) -> Assignment:
-    return Assignment(worker=3, control=7, listeners=(5, 6), numbers_folder=Path("/numbers"), notices=8, config=config)
+    return Assignment(
+        worker=3, control=7, listeners=(5, 6), numbers_folder=Path("/numbers"), notices=8, ranges=9, config=config
+    )
 
 
 @pytest.mark.parametrize("overrides", [[], OVERRIDES], ids=["as delivered", "with secrets"])
