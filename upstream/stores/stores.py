@@ -80,7 +80,7 @@ class Stores:
             locations = tuple(replace(location, url=without_keys(location.url)) for location in locations)
         if not all(location.metadata.get("store") in self._opened for location in locations):
             locations = tuple(self._with_store(location) for location in locations)
-        return locations if len(locations) <= 1 else tuple(self._by_weight(locations))
+        return tuple(self._by_weight(locations))
 
     def _with_store(self, location: Location) -> Location:
         store = None if location.metadata.get("store") in self._opened else infer_store(location.url, self._owned)
@@ -227,10 +227,15 @@ class Stores:
         return self._opened[store]
 
     def _by_preference(self, locations: Sequence[Location], preferred: Sequence[str]) -> list[Location]:
+        heaviest = self._by_weight(locations)
+        if not preferred or len(heaviest) <= 1:
+            return heaviest
         rank: dict[str | None, int] = {store: place for place, store in enumerate(dict.fromkeys(preferred))}
-        return sorted(self._by_weight(locations), key=lambda location: rank.get(self._store(location), len(rank)))
+        return sorted(heaviest, key=lambda location: rank.get(self._store(location), len(rank)))
 
     def _by_weight(self, locations: Sequence[Location]) -> list[Location]:
+        if len(locations) <= 1:  # nearly always, and each download asks
+            return list(locations)
         return sorted(locations, key=self.weight, reverse=True)  # stable, also in reverse
 
     def _store(self, location: Location) -> str | None:

@@ -55,10 +55,11 @@ class Guarded:
         )
         self._reading = rates("read", numbers, config.read_rate_max, config.background_rate_max)
         self._writing = rates("write", numbers, config.write_rate_max)
+        self._files = inner if isinstance(inner, HasPath) else None
 
     @property
     def has_path(self) -> bool:
-        return isinstance(self._inner, HasPath)
+        return self._files is not None
 
     @asynccontextmanager
     async def read(
@@ -122,11 +123,11 @@ class Guarded:
 
     async def path(self, location: Location, size_bytes: int | None = None) -> Path:
         """No slot is taken: no request goes anywhere, and hot downloads begin with it."""
-        if not isinstance(self._inner, HasPath):
+        if self._files is None:
             raise NotSupported(f"{self.id} has no local files")
         try:
             async with asyncio.timeout(self._config.size_s):
-                return await self._inner.path(location, size_bytes)
+                return await self._files.path(location, size_bytes)
         except TimeoutError as error:
             self._numbers.timed_out("path", Phase.SIZE)
             raise timed_out(self.id, Phase.SIZE, self._config.size_s) from error
