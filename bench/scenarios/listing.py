@@ -29,10 +29,11 @@ from upstream.registry.sql.tables import image_properties, image_tags, images
 
 NAME = "listing"
 EXPECTED = """\
-A page is two statements whatever lies behind it: 100 images by the index of the order, then what hangs on them. With a
-filter, one or two more ask whether few images fit. With one that one in six fits, six times as many rows are read; with
-one that one in fifty fits, fifty times. 10 to 50 ms, most of it in Python. What almost nothing fits is asked for its
-images first: without an index all rows of properties are read for that, with the optional one no more than fit it."""
+Without a filter a page is two statements: 100 images by the index of the order, then what hangs on them. With one
+that one in six fits, the walk looks at the newest 512 images; with one that one in fifty fits it goes on, and finds
+its page among 5,000. What almost nothing fits is not found on 512: then it is asked for its images, for which all
+rows of properties are read once, most of what such a page takes; with the optional index no more rows than fit it. On
+PostgreSQL a statement is a round trip besides, and so are a transaction's begin and end."""
 ON_SQLITE, ON_POSTGRESQL = f"{GLINT}, SQLite", f"{GLINT}, PostgreSQL"
 _ROWS_AT_ONCE = 2000
 _PAGE = 100

@@ -59,6 +59,22 @@ async def test_images_that_are_few_by_one_filter_are_looked_up_and_sorted(
     ] * 2
 
 
+@pytest.mark.parametrize(("value", "found"), [(None, 10), ("raw", 0)], ids=["many rows fit", "few do"])
+async def test_what_many_rows_fit_is_not_asked_before_what_hangs_on_images(
+    world: World, value: str | None, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is the page asked again for what the answer to a question has said as a whole."""
+    monkeypatch.setattr(listing, "LEGS", NO_LEGS)
+    monkeypatch.setattr(narrowing, "COMMON", 50)
+    query = ImageQuery(limit=10, filters=(replace(BY_COLUMN, value=value), BY_PROPERTY))
+    await world.fill(100)
+    with world.counted() as statements:
+        assert len(await world.registry.images.list(ADMIN, query)) == found
+    (question,) = (statement for statement in statements if "HAVING" in statement)
+    page = statements[statements.index(question) + 1]
+    assert ("image_properties" in question, "image_properties" in page) == ((True, False) if found else (False, True))
+
+
 @pytest.mark.parametrize("sort", ["created_at", "size"])
 async def test_where_nothing_is_few_all_is_read_once_and_nothing_looked_up_for_each_image(
     tmp_path: Path, sort: str, monkeypatch: pytest.MonkeyPatch
@@ -111,7 +127,7 @@ async def test_a_page_in_the_middle_begins_where_its_marker_is(tmp_path: Path) -
 )
 @pytest.mark.parametrize(
     ("filters", "asked_first"),
-    [((), 1), ((BY_PROPERTY,), 2), ((BY_COLUMN, BY_PROPERTY), 3)],
+    [((), 1), ((BY_PROPERTY,), 3), ((BY_COLUMN, BY_PROPERTY), 4)],
     ids=["no filter", "a property", "a column and a property"],
 )
 async def test_a_page_costs_a_handful_of_statements_however_it_is_found(
@@ -124,7 +140,7 @@ async def test_a_page_costs_a_handful_of_statements_however_it_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One for what hangs on its images, one for a marker, two for each leg of a walk; where that leads nowhere, one for
-    each kind of filter, that of visibility too, and one for the page.
+    each kind of filter, that of visibility too, one that tells which of them to ask first, and one for the page.
     """
     monkeypatch.setattr(narrowing, "FEW_MAX", few_max)
     monkeypatch.setattr(listing, "LEGS", legs)

@@ -14,9 +14,10 @@ from tests.contract.registry.world import OWNER, Servers, emptied, new_image
 from tests.peers import MariaDB, PostgreSQL, Server
 from upstream.errors import Invalid, Unavailable
 from upstream.registry import ImageChanges, ImageQuery, RegistryConfig, open_registry
-from upstream.registry.sql import SqlRegistry
+from upstream.registry.sql import SqlRegistry, postgresql
 from upstream.registry.sql import open_registry as open_sql
 from upstream.registry.sql.failures import LostRace, repeated
+from upstream.registry.sql.postgresql import WORKERS_COST
 from upstream.registry.sql.tables import image_tags, images
 
 KINDS = ("postgresql", "mariadb")
@@ -195,3 +196,41 @@ async def test_all_connections_are_used_and_no_more(own: PostgreSQL | MariaDB) -
             with pytest.raises(Unavailable, match="all connections"):
                 await registry.images.create(OWNER, new_image())
         await registry.images.create(OWNER, new_image())
+
+
+async def test_a_connection_to_postgresql_is_asked_before_use_when_it_was_idle_and_replaced_when_it_was_cut_off(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    async with emptied(servers.postgresql.url) as registry:
+        image = await registry.images.create(OWNER, new_image())
+        for engine in registry.database.engines:
+
+            def noted(connection: object, ping: Callable[..., bool] = engine.dialect.do_ping) -> bool:
+                asked.append(connection)
+                return ping(connection)
+
+            monkeypatch.setattr(engine.dialect, "do_ping", noted)
+        monkeypatch.setattr(postgresql, "ASKED_AFTER_S", 3600.0)
+        for _ in range(3):
+            assert await registry.images.get(OWNER, image.id) == image
+            assert await registry.images.list(OWNER, ImageQuery()) == [image]
+        assert not asked
+        monkeypatch.setattr(postgresql, "ASKED_AFTER_S", 0.0)
+        cut_off = []
+        for opened in (registry.database.statement(), registry.database.read()):
+            async with opened as connection:
+                cut_off.append(await connection.scalar(text("SELECT pg_backend_pid()")))
+        async with open_sql(RegistryConfig(url=servers.postgresql.url)) as other, other.database.write() as connection:
+            for number in cut_off:
+                await connection.execute(text(f"SELECT pg_terminate_backend({number}, 60000)"))
+        assert await registry.images.get(OWNER, image.id) == image
+        assert await registry.images.list(OWNER, ImageQuery()) == [image]
+        assert len(asked) >= 2
+
+
+async def test_postgresql_is_told_what_a_worker_costs(servers: Servers) -> None:
+    async with open_sql(RegistryConfig(url=servers.postgresql.url)) as registry:
+        for opened in (registry.database.statement(), registry.database.read(), registry.database.write()):
+            async with opened as connection:
+                assert await connection.scalar(text("SHOW parallel_setup_cost")) == str(WORKERS_COST)

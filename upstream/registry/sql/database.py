@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from upstream.errors import Unavailable
 from upstream.registry.config import RegistryConfig
-from upstream.registry.sql import sqlite
+from upstream.registry.sql import postgresql, sqlite
 from upstream.registry.sql.failures import SERVICE, translated
 from upstream.registry.sql.reading import Script, run
 from upstream.registry.sql.urls import with_driver
@@ -132,9 +132,13 @@ def _engines(config: RegistryConfig) -> tuple[AsyncEngine, AsyncEngine]:
     statements_max = min(STATEMENTS_MAX, config.pool_max // 2)
     statements = _engine(url, config, statements_max, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
     transactions = _engine(url, config, config.pool_max - statements_max)
+    for engine in (statements.sync_engine, transactions.sync_engine):
+        if is_sqlite:
+            sqlite.set_up_connections(engine)
+        elif engine.dialect.name == "postgresql":
+            postgresql.ask_idle_connections(engine)
+            postgresql.weigh_workers(engine)
     if is_sqlite:
-        sqlite.set_up_connections(statements.sync_engine)
-        sqlite.set_up_connections(transactions.sync_engine)
         sqlite.begin_explicitly(transactions.sync_engine)
     return statements, transactions
 
@@ -151,7 +155,7 @@ def _engine(url: URL, config: RegistryConfig, connections_max: int, **options: A
         pool_size=connections_max,
         max_overflow=0,
         pool_timeout=config.connect_s,
-        pool_pre_ping=backend != "sqlite",  # a server restarts, a file does not
+        pool_pre_ping=backend == "mysql",  # a server restarts, a file does not; PostgreSQL is asked elsewhere
         hide_parameters=True,  # they hold URLs with credentials, and exceptions are logged
         **options,
     )

@@ -59,7 +59,9 @@ def _usual(element: _Exactly, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(_Exactly, "mysql")
 @compiles(_Exactly, "mariadb")
 def _both(element: _Exactly, compiler: SQLCompiler, **options: Any) -> str:
-    return " AND ".join(compiler.process(clause, **options) for clause in element.clauses.clauses).join("()")
+    """The bytes first: where no index helps, most rows are told apart by them, for a third of what the other costs."""
+    usual, by_bytes = (compiler.process(clause, **options) for clause in element.clauses.clauses)
+    return f"({by_bytes} AND {usual})"
 
 
 @compiles(_ByBytes, "mysql")

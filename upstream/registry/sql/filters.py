@@ -119,10 +119,13 @@ def property_is(condition: Filter) -> tuple[ColumnElement[bool], ...]:
 def property_says(
     condition: Filter, value: ColumnElement[Any] = image_properties.c.value
 ) -> tuple[ColumnElement[bool], ...]:
-    """The same, were none of them deleted; `value` is how its value is written."""
+    """The same, were none of them deleted; `value` is how its value is written.
+
+    The value comes first: fewer rows have it than the name, and who reads all rows looks at both in this order.
+    """
     if _is_unstorable(condition.field):
         return (false(),)
-    return is_text(image_properties.c.name, condition.field), _compare(value, condition)
+    return _compare(value, condition), is_text(image_properties.c.name, condition.field)
 
 
 def tag_is(tag: str) -> tuple[ColumnElement[bool], ...]:

@@ -80,11 +80,12 @@ def _found(asked: _Asked, first: tuple[str, Order]) -> Script[Rows]:
     if is_walked and query.limit is not None:
         rows = yield from _walk(asked, query.limit, first)
     if is_narrow and rows is None:
-        ids = yield from few(asked.dialect, asked.context, query)
-        rows = None if ids is None else (yield from asked.find(Kind.FEW, ids, given=(FEW,)))
+        some = yield from few(asked.dialect, asked.context, query)
+        if some is not None:
+            rows = yield from asked._replace(query=some.query).find(Kind.FEW, some.ids, given=(FEW,))
     if rows is None and hangs(query) and not is_walked and query.limit is not None:
-        some = yield from asked.find(Kind.FIRST)
-        rows = some if len(some) == query.limit else None
+        first_rows = yield from asked.find(Kind.FIRST)
+        rows = first_rows if len(first_rows) == query.limit else None
     return (yield from asked.find(Kind.ALL)) if rows is None else rows
 
 
