@@ -17,13 +17,6 @@ from proxy.services import Services, open_services
 from tests.content import Content
 from tests.tables import sqlite_url
 
-# A hang is told after a second, so that a test of it need not take half a minute.
-FAST_FAULTS = {
-    "cache": {"fill_idle_s": 1},
-    "stores": {"backends": {"web": {"first_byte_s": 1, "idle_s": 1}}},
-    "server": {"drain_s": 5},
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Served:

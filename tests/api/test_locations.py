@@ -9,7 +9,7 @@ import pytest
 from tests.api.client import V21, Client
 from tests.content import MIB, Noise
 from tests.origin import Fault, Origin
-from tests.served import FAST_FAULTS, config_for, serving
+from tests.served import config_for, serving
 
 DATA = Noise(MIB, seed=3)
 SHA512 = {"os_hash_algo": "sha512", "os_hash_value": DATA.digest("sha512")}
@@ -86,16 +86,14 @@ async def test_a_bad_location_leaves_the_image_queued(client: Client, url: str, 
 
 @pytest.mark.parametrize("fault", [Fault(status=500, method="HEAD"), Fault(refuse=True, method="HEAD")], ids=repr)
 async def test_a_location_that_does_not_answer_can_be_tried_again(
-    tmp_path: Path, origin: Origin, url: str, fault: Fault
+    client: Client, origin: Origin, url: str, fault: Fault
 ) -> None:
-    async with serving(config_for(tmp_path, FAST_FAULTS)) as served:
-        client = Client(served)
-        path = await client.create()
-        origin.always("disk", fault)
-        assert await add(client, path, url) == 400
-        assert (await client.show(path))["status"] == "queued"
-        origin.always("disk", None)
-        assert await add(client, path, url) == 202
+    path = await client.create()
+    origin.always("disk", fault)
+    assert await add(client, path, url) == 400
+    assert (await client.show(path))["status"] == "queued"
+    origin.always("disk", None)
+    assert await add(client, path, url) == 202
 
 
 @pytest.mark.parametrize("scheme", ["file:///etc/passwd", "rbd://a/b/c/d", "swift://a/b", "junk", ""])

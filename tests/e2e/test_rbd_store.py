@@ -63,7 +63,7 @@ def test_an_image_goes_into_a_ceph_and_comes_out_and_leaves_nothing(glint: Glint
     for _ in ("cold", "hot"):
         answer = glint.get(f"/v2/images/{image_id}/file")
         assert (answer.status, answer.content) == (200, content.read())
-    assert glint.metrics().value("glint_store_bytes_total", store="ceph", operation="read") == content.size_bytes
+    glint.until_counted(content.size_bytes, "glint_store_bytes_total", store="ceph", operation="read")
     (detail,) = glint.get("/v2/info/stores/detail").json["stores"]
     assert detail["properties"] == {
         "chunk_size": 8 * MIB,

@@ -98,7 +98,8 @@ async def test_a_glance_that_is_not_there_is_told_as_503(serve: Serve, fake: Fak
 
 async def test_a_silent_glance_is_told_as_503_in_time(serve: Serve, fake: FakeGlance) -> None:
     fake.is_silent = True
-    async with serve(answer_s=0.2) as edge, edge.session.get(f"{edge.url}/v2/images") as answer:
+    quick = {"registry": {"connect_s": 2}, "answer_s": 0.2}  # the answer's time begins with the connection's
+    async with serve(**quick) as edge, edge.session.get(f"{edge.url}/v2/images") as answer:
         assert answer.status == 503
         assert "Glance is unavailable: no answer in time" in await answer.text()
 

@@ -24,6 +24,7 @@ class Relay:
 
     `latency_s` is added to each new connection and to each answer; `rate_bytes_s` is what one connection's answers get.
     Both may be changed at any time. While it `is_down`, whoever connects is reset, and whoever is connected was.
+    `busy_s` is what all exchanges took together, those that are over.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Relay:
         self.seen: list[Seen] = []
         self.at_once = 0
         self.at_once_max = 0
+        self.busy_s = 0.0
         self._is_down = False
         self._rules: list[Rule] = []
         self._floor = Floor()
@@ -67,7 +69,7 @@ class Relay:
     def forget(self) -> None:
         """What was seen and counted so far."""
         with self._floor.lock:
-            self.seen, self.at_once_max = [], self.at_once
+            self.seen, self.at_once_max, self.busy_s = [], self.at_once, 0.0
 
     def targets(self, method: str) -> list[str]:
         """Of all requests by this method that were seen."""
@@ -145,7 +147,8 @@ class Relay:
         request = client.head()
         if request is None:
             return False
-        answer_at_s = time.monotonic() + self.latency_s
+        began_s = time.monotonic()
+        answer_at_s = began_s + self.latency_s
         seen = self._noted(request)
         fault = seen.fault
         try:
@@ -161,6 +164,7 @@ class Relay:
         finally:
             with self._floor.lock:
                 self.at_once -= 1
+                self.busy_s += time.monotonic() - began_s
 
     def _noted(self, request: Head) -> Seen:
         method, target = request.words[0], request.words[1]
