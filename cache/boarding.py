@@ -112,10 +112,7 @@ class Boarding:
             await _located(flight)
             if self._is_too_far(flight, span):
                 return Outcome.BYPASS
-            async with asyncio.timeout(self._config.fill_idle_s):
-                await flight.progress.started()
-            is_whole = flight.progress.is_finished
-            await flight.progress.opened()
+            is_whole = await self._opened(flight)
         except (CacheUnusable, TimeoutError) as error:
             log.info("cache.bypassed", key=flight.blob.key, reason=type(error).__name__)
             return Outcome.BYPASS
@@ -126,6 +123,15 @@ class Boarding:
         elif outcome is Outcome.MISS:
             self._history.forget(flight.blob.key)
         return outcome
+
+    async def _opened(self, flight: Flight) -> bool:
+        """Wait for the source's answer, and not too long for the turn to ask it. Whether all was there already."""
+        while True:
+            async with asyncio.timeout(self._config.fill_idle_s):
+                await flight.progress.started()
+            is_whole = flight.progress.is_finished
+            if await flight.progress.opened():
+                return is_whole
 
     def _is_too_far(self, flight: Flight, span: Span) -> bool:
         """Whether a range is better read from the store than waited for, while a fill runs."""

@@ -54,7 +54,9 @@ async def _followed(flight: Flight, claim: Claim, demand: Demand, stall_s: float
             # Who was given nothing of what failed has come after that, and may try anew.
             is_cut = state.mark is Mark.FAILED and flight.progress.written_bytes > 0
             return Ending.FAILED if is_cut else Ending.LEFT
-        if state.mark is not Mark.QUEUED:
+        if state.mark is Mark.QUEUED:
+            flight.progress.queue()
+        else:
             flight.progress.start()
         if state.mark not in _SILENT and state.size_bytes >= flight.progress.written_bytes:
             _go_on(flight, claim, state.size_bytes, is_whole=state.mark is Mark.WHOLE)

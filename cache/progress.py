@@ -63,6 +63,12 @@ class Progress:
             self.is_started = True
             self._wake()
 
+    def queue(self) -> None:
+        """It waits for its turn, which whoever looked before it was put in line could not see."""
+        if self.is_started and self.state is State.STARTING:
+            self.is_started = False
+            self._wake()
+
     def hold(self, *, is_held: bool) -> None:
         """Whether the disk keeps back what is to come, for so long that who has no byte yet shall not wait for it."""
         if is_held is not self._is_held:
@@ -104,13 +110,17 @@ class Progress:
             self._raise_if_held()
             await self._change()
 
-    async def opened(self) -> None:
-        """Wait for the source's answer. Raises what made the fill fail before it, and HeldUp."""
-        while self.state is State.STARTING:
+    async def opened(self) -> bool:
+        """Wait for the source's answer. Whether it came: if not, the source has still to be asked.
+
+        Raises what made the fill fail before it, and HeldUp.
+        """
+        while self.state is State.STARTING and self.is_started:
             self._raise_if_held()
             await self._change()
         if self.state is State.FAILED and self.watermark == 0:
             self._raise()
+        return self.state is not State.STARTING
 
     async def beyond(self, offset: int, *, has_begun: bool = True) -> int:
         """Wait until there is a byte at `offset`, and return the watermark. Raises what made the fill fail.

@@ -58,9 +58,9 @@ class Served:
                 await asyncio.sleep(0.01)
 
     async def until_cached(self, image_id: str, timeout_s: float = 30) -> None:
-        """Wait until the image's entry is published."""
+        """Wait until the image's entry is published and written down, which comes a moment later."""
         async with asyncio.timeout(timeout_s):
-            while not await self.services.cache.has(image_id):  # noqa: ASYNC110
+            while await self.services.cache.entry(image_id) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 

@@ -431,3 +431,18 @@ async def test_who_asks_at_a_start_goes_on_with_a_fill_whatever_else_looks_at_it
         assert (claim.role, claim.size_bytes) == (Role.FILLER, MIB)
         os.close(claim.fd)
         assert await fetch(cache, GatedSource(CONTENT)) == (CONTENT.read(), Outcome.MISS)
+
+
+async def test_who_came_before_a_fill_was_put_in_line_waits_for_its_turn_no_longer_than_others(
+    config: CacheConfig, folder: Folder
+) -> None:
+    """Its file is there a moment before it says that others are before it."""
+    filler = await asyncio.to_thread(folder.claim, BLOB.key, SIZE_BYTES)
+    async with ImageCache(config.model_copy(update={"fill_idle_s": 0.5}), Instruments()) as cache:
+        asking = asyncio.ensure_future(fetch(cache, GatedSource(CONTENT)))  # noqa: TID251 - awaited below
+        async with asyncio.timeout(30):
+            while not ((flight := cache._flights.get(BLOB.key)) and flight.progress.is_started):  # noqa: ASYNC110 - no event for tests
+                await asyncio.sleep(0.001)
+        set_mark(filler.fd, Mark.QUEUED)
+        assert await asking == (CONTENT.read(), Outcome.BYPASS)
+    os.close(filler.fd)

@@ -90,7 +90,7 @@ async def test_who_downloads_what_is_cached_holds_prewarms_back(
         assert await glint.fetch(cached) == CONTENT.read()
 
         await glint.services.prewarmer.ask(wanted)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await present_bytes(glint, wanted):  # noqa: ASYNC110 - it is no event
                 await asyncio.sleep(0.01)
         for _ in range(20):
