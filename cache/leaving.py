@@ -73,23 +73,29 @@ class Leaving(Layout):
 
         Of one that another process has gone round, the name may be a new fill's.
         """
-        if is_at(fd, path) and self.retire(path, look(fd).mark):
+        if is_at(fd, path) and self.retire(path, look(fd).mark, filler=fd):
             self.drop_lone_sums(path.name.rpartition(".")[0])
         stop_filling(fd)
 
-    def retire(self, path: Path, was: Mark = Mark.LEFT) -> bool:
+    def retire(self, path: Path, was: Mark = Mark.LEFT, filler: int | None = None) -> bool:
         """Take a file out of use and remove it when nobody has it open any more, now or by a later `sweep_leaving`.
 
         The rename decides: who publishes at the same time either was first or finds no file. The mark only tells;
-        what has FAILED keeps saying so.
+        what has FAILED keeps saying so. `filler` is its descriptor if its own filler does this: his lock is given back
+        as soon as the mark stands there, since what another may still write is counted as long as he has it.
         """
         left = self._leaving / f"{path.name}.{secrets.token_hex(4)}"
         try:
             path.rename(left)
         except FileNotFoundError:
             return False
+        mark = Mark.FAILED if was is Mark.FAILED else Mark.LEFT
+        if filler is not None:
+            set_mark(filler, mark)
+            stop_filling(filler)
         with contextlib.suppress(FileNotFoundError):
-            left.chmod(Mark.FAILED if was is Mark.FAILED else Mark.LEFT)
+            if filler is None:
+                left.chmod(mark)
             _rest_bytes(left)
         return True
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cache import CacheConfig, ImageCache, Outcome, charge_bytes
+from cache import CacheConfig, ImageCache, Outcome, charge_bytes, leaving
 from cache.books import Books
 from cache.claims import Claim, Role
 from cache.demand import Demand
@@ -92,6 +92,27 @@ def test_what_a_filler_that_was_gone_round_may_have_in_its_hands_counts(folder: 
     stop_filling(hung.fd)
     assert folder.sweep_leaving() == 0  # read by nobody but him who has it open here
     os.close(hung.fd)
+
+
+def test_a_fill_that_its_own_filler_takes_away_counts_for_what_is_in_it(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He writes nothing any more. Others who need room just then would remove an entry for what will never come."""
+    counted_bytes: list[int] = []
+
+    def seen(path: Path) -> int:
+        counted_bytes.append(rest_bytes(path))
+        return counted_bytes[-1]
+
+    rest_bytes = leaving._rest_bytes
+    monkeypatch.setattr(leaving, "_rest_bytes", seen)
+    mine = folder.claim(BLOB.key, SIZE_BYTES)
+    os.ftruncate(mine.fd, MIB)
+    folder.retire_fill(mine.path, mine.fd)
+    assert counted_bytes == [MIB]
+    assert look(mine.fd).mark is Mark.LEFT
+    os.close(mine.fd)
+    assert folder.sweep_leaving() == 0
 
 
 def test_who_removes_what_is_out_of_use_does_not_have_it_open(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
