@@ -29,6 +29,7 @@ from metrics import Instruments
 log = structlog.get_logger(__name__)
 
 _OPEN_S = 5.0  # so long a start waits for a disk that gives no answer; then it goes round it
+_LOOK_AGAIN_S = 0.1  # what another process is just removing counts twice until it has forgotten the row
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -178,6 +179,7 @@ class Ledger:
         One process at a time does it, one entry at a time, so that who needs room now need not wait for many.
         """
         if await self._call("evict", self._room.is_too_full, self._config.evict_from_percent):
+            await asyncio.sleep(_LOOK_AGAIN_S)
             await self.prune()
 
     async def prune(self) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """What the cache does by itself: room ahead of need, a floor on the disk, entries read back."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
@@ -8,6 +9,7 @@ from zlib import crc32
 import pytest
 
 from cache import CacheConfig, ImageCache, Outcome, Verdict
+from cache.room import Room
 from metrics import Instruments
 from tests.cache.reading import BLOB, CONTENT, fetch, files_in, flip
 from tests.cache.sources import GatedSource, blob_of
@@ -64,6 +66,23 @@ async def test_pinned_and_young_entries_stay_ahead_of_need(config: CacheConfig) 
         await asyncio.sleep(0.3)
         assert len(keys_in(config)) == 8
         assert (await cache.usage()).charged_bytes > 0.9 * config.size_max
+
+
+async def test_what_another_one_is_just_removing_makes_nobody_remove_more(
+    config: CacheConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are out of use already, and its row is still there."""
+    looked_s: list[float] = []
+
+    def for_a_moment(_room: Room, _percent: int) -> bool:
+        looked_s.append(time.monotonic())
+        return looked_s[-1] - looked_s[0] < 0.05
+
+    async with ImageCache(config.model_copy(update={"min_age_s": 0.0}), Instruments()) as cache:
+        await stored(cache, "image-1")
+        monkeypatch.setattr(Room, "is_too_full", for_a_moment)
+        await until(lambda: len(looked_s) > 3)
+        assert keys_in(config) == ["image-1"]
 
 
 async def test_young_entries_go_when_nothing_else_can(config: CacheConfig) -> None:
