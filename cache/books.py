@@ -13,6 +13,7 @@ import structlog
 from cache.demand import Demand
 from cache.disk import Folder, Shard
 from cache.errors import UnknownFormat
+from cache.files import Mark
 from cache.index import Index
 from cache.policies import POLICIES
 from cache.rows import Entry, Usage
@@ -43,7 +44,7 @@ class Books:
         self.folder, self.policy = folder, POLICIES[config.policy]
         self._config = config
         self._demand: Demand | None = None
-        self._scanned = 0
+        self._scanned, self._opened_s = 0, 0.0
         self._is_settled = False  # whether this index and the folder were made to agree
         self._seen: dict[str, _Seen] = {}
         self._has_looked = False
@@ -54,6 +55,7 @@ class Books:
         Raises OSError, sqlite3.Error, UnknownFormat; it may be tried again then.
         """
         self.folder.prepare()
+        self._opened_s = time.time()
         # Before the index, which SQLite would open for reading where it cannot be written, and never for writing again.
         demand = Demand(self.folder.root / "demand.lock")
         try:
@@ -228,22 +230,42 @@ class Books:
         self.index.lost_promises(self.folder.has_fill, self.folder.entry_stat)
         return list(self._dead_fills())
 
+    def drop_kept(self) -> int | None:
+        """Remove what is kept of the fill that was cancelled longest ago: its bytes. None: there is none."""
+        kept = [(stat.st_mtime_ns, path, stat) for path, stat in self.folder.fills() if _is_cancelled(stat)]
+        for _, path, stat in sorted(kept, key=lambda found: found[0]):
+            if self.folder.retire_orphan(path):  # else somebody goes on with it
+                self.release(path.name)
+                return stat.st_size
+        return None
+
+    def _is_kept(self, stat: os.stat_result) -> bool:
+        """Not beyond its time, nor by who started later than it was cancelled: each start leaves no rest behind."""
+        age_s = time.time() - stat.st_mtime
+        return _is_cancelled(stat) and stat.st_mtime >= self._opened_s and 0 <= age_s < self._config.cancel_keep_s
+
     def _dead_fills(self) -> Iterator[str]:
-        """Remove fills that nobody holds, nor has changed, for a while.
+        """Remove fills that nobody holds, nor has changed, for a while; not yet those that were cancelled and are kept.
 
         The first look takes no lock: at a start there are clients who want to go on with them.
         """
         now_s, before, self._seen = time.monotonic(), self._seen, {}
         is_first, self._has_looked = not self._has_looked, True
         for path, stat in self.folder.fills():
+            if self._is_kept(stat):
+                continue
             state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
             seen = before.get(path.name, _Seen(state, now_s))
             if seen.state != state or not (is_first or self.folder.is_orphan(path)):
                 continue
             if is_first or not seen.is_told or now_s - seen.since_s < _ORPHAN_S:
                 self._seen[path.name] = replace(seen, is_told=not is_first)
-                if not (is_first or seen.is_told) and stat.st_size:
+                if not (is_first or seen.is_told or _is_cancelled(stat)) and stat.st_size:
                     yield path.name.rpartition(".")[0]
             elif self.folder.retire_orphan(path):
                 self.release(path.name)
                 log.info("fill.removed", name=path.name, size_bytes=stat.st_size, reason="nobody goes on with it")
+
+
+def _is_cancelled(stat: os.stat_result) -> bool:
+    return Mark.of(stat.st_mode) is Mark.KEPT

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cache.claims import Claims
 from cache.errors import GoneRound
-from cache.files import become_reader, is_at, sync_folder, write_durably
+from cache.files import Mark, become_reader, is_at, sync_folder, write_durably
 from cache.layout import SUMS
 from cache.sums import sums_bytes
 
@@ -123,9 +123,10 @@ class Folder(Claims):
         """How much of a running fill is written, None if there is none."""
         path = self.newest_fill(key)
         try:
-            return None if path is None else path.stat().st_size
+            stat = None if path is None else path.stat()
         except FileNotFoundError:
             return None
+        return None if stat is None or Mark.of(stat.st_mode) is Mark.KEPT else stat.st_size
 
     def entry_stat(self, key: str) -> Found | None:
         try:

@@ -33,6 +33,7 @@ class Mark(IntEnum):
     STARTING = 0o600  # the source has not answered
     QUEUED = 0o620  # nor has it been asked: the fill waits for its turn
     FLOWING = 0o640  # what is in it may be sent, but for its last part
+    KEPT = 0o660  # likewise, but cancelled: nobody goes on unless somebody asks for it
     WHOLE = 0o644  # length and digest are right
     FAILED = 0o604  # the source failed, or the digest is wrong: who reads it is cut
     LEFT = 0o610  # evicted or gone round: who reads it finishes, nobody new begins, its filler stops

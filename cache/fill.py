@@ -108,6 +108,10 @@ class Fill:
         """Take the file out of use. One that cannot be moved now is removed when nobody fills it."""
         await self._tools.disk("remove", self._tools.folder.retire_fill, self.path, self.fd)
 
+    async def keep(self) -> bool:
+        """Cancelled, leave what is there to who asks next. Whether the file was still there. Raises DiskFailed."""
+        return await self._tools.disk("write", self._keep)
+
     async def _open(self) -> None:
         await self._mark(Mark.FLOWING)
         self._progress.open()
@@ -121,6 +125,11 @@ class Fill:
     def _set_mark(self, mark: Mark) -> None:
         set_mark_at(self.fd, self.path, mark)
         self._stop_if_gone_round()
+
+    def _keep(self) -> bool:
+        set_mark_at(self.fd, self.path, Mark.KEPT)
+        os.utime(self.fd)  # since when
+        return look(self.fd).mark is Mark.KEPT
 
     def _publish(self) -> None:
         self._tools.folder.publish(self.blob.key, self.size_bytes, self.path, self.fd, self._sums)

@@ -199,7 +199,8 @@ class Flights:
 
         The promise may be another one's: who was ended just before leaves his to who comes after him.
         """
-        if flight.is_unwanted and claim.role is Role.FILLER and not claim.size_bytes and not flight.is_stored:
+        is_empty = not claim.size_bytes and look(claim.fd).mark is not Mark.KEPT
+        if flight.is_unwanted and claim.role is Role.FILLER and is_empty and not flight.is_stored:
             with contextlib.suppress(CacheUnusable):
                 await self._tools.disk("remove", self._folder.retire_fill, claim.path, claim.fd)
             await self._ledger.release(claim.path.name)
@@ -318,11 +319,20 @@ class Flights:
             self._instruments.fills_in_flight.dec()
             self._instruments.fill_bytes.inc(fill.at - began_at)
             self._instruments.fills.labels(result).inc()
-            if result not in ("finished", "abandoned"):
+            is_kept = result == "cancelled" and await self._keep(fill)
+            if result not in ("finished", "abandoned") and not is_kept:
                 with contextlib.suppress(CacheUnusable):
                     await fill.retire()
                 await self._ledger.release(name)
             stop_filling(fill.fd)
+
+    async def _keep(self, fill: Fill) -> bool:
+        """By policy, of a fill that was cancelled: whether its file stays, with its promise."""
+        if not (self._config.cancel_keep_s and fill.at):
+            return False
+        with contextlib.suppress(CacheUnusable):
+            return await fill.keep()
+        return False
 
     def _tell_failure(self, flight: Flight, error: Exception) -> None:
         if isinstance(error, DigestMismatch):

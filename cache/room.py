@@ -75,6 +75,8 @@ class Room:
         if self._folder.quarantined_bytes():
             self._folder.empty_quarantine()
             return
+        if self._books.drop_kept() is not None:
+            return
         read: set[str] = set()
         with self._taken() as taken:
             while True:
@@ -93,6 +95,8 @@ class Room:
         with self._folder.exclusive("trim") as is_ours, self._taken() as taken:
             if not is_ours or not self.is_too_full(self._config.evict_to_percent):
                 return None
+            if (freed_bytes := self._books.drop_kept()) is not None:
+                return freed_bytes
             while (victim := next_to_go(self._candidates(), read=read)) is not None:
                 if self._take(victim.key, taken):
                     self._remove(victim, taken)

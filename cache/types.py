@@ -25,6 +25,7 @@ class CacheConfig(BaseModel, frozen=True, extra="forbid"):
     on_last_client_gone: Literal["finish", "cancel"] = "finish"
     cancel_below_percent: int = Field(default=95, ge=1, le=100)
     cancel_rest_min: ByteSize = Field(default=ByteSize(0), ge=0)
+    cancel_keep_s: float = Field(default=0.0, ge=0)
     verify_digest: bool = True
     free_min: ByteSize = Field(default=ByteSize(1024 * MIB), ge=0)
     evict_from_percent: int = Field(default=90, ge=1, le=100)

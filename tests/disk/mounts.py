@@ -7,7 +7,8 @@ by anybody where the machine lets users have namespaces; another file system tak
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,20 @@ class MountedGlint(Glint):
 
     def become_writable(self) -> None:
         assert self._remount("rw")
+
+    @contextmanager
+    def hanging(self, hangs_s: float) -> Iterator[None]:
+        """So long, or until this is left if that is later, nothing that would write in it returns, and no kill ends it.
+
+        It thaws by itself, whatever becomes of the test. For ext4.
+        """
+        script = 'fsfreeze -f "$1" && echo && { sleep "$2"; fsfreeze -u "$1"; }'
+        command = [*_ENTER, "-t", str(self.pid), "-m", "sh", "-c", script, "sh", self.cache_dir, str(hangs_s)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as freezing:
+            assert freezing.stdout is not None
+            assert freezing.stdout.readline(), "it cannot be frozen"
+            yield
+            freezing.wait()
 
     def _remount(self, how: str) -> bool:
         command = [*_ENTER, "-t", str(self.pid), "-m", "mount", "-o", f"remount,{how}", str(self.cache_dir)]

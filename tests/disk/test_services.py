@@ -139,6 +139,27 @@ def test_a_file_system_that_gave_up_is_gone_round(tmp_path: Path, kind: str) -> 
                 assert download_at_once(url, 2) == [fast_digest(content)] * 2
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [kind for kind in ("ext4",) if can_mount(kind)])
+def test_a_file_system_that_the_kernel_holds_costs_no_client_a_byte(tmp_path: Path, kind: str) -> None:
+    """Here the index hangs in SQLite's own calls, and in pages of memory that it shares."""
+    settings = SETTINGS | {"server.workers": 2}
+    with Origin() as origin, MountedGlint(tmp_path, settings, kind=kind, size_bytes=64 * MIB) as glint:
+        urls = registered(glint, origin)
+        until(lambda: is_hit(glint, urls[0], CONTENTS[0]))
+        with glint.hanging(25):
+            began_s = time.monotonic()
+            assert download_at_once(urls[0], 4) == [fast_digest(CONTENTS[0])] * 4
+            assert download_at_once(urls[1], 4) == [fast_digest(CONTENTS[1])] * 4
+            assert glint.metrics().value("glint_workers") == 2
+            assert time.monotonic() - began_s < 2 * LOCATE_S + 6
+            assert glint.get("/v2/cache").status == 503
+            assert is_hit(glint, urls[0], CONTENTS[0])
+            assert time.monotonic() - began_s < 20, "it had thawed by then"
+        until(lambda: is_hit(glint, urls[1], CONTENTS[1]))
+        assert glint.get("/v2/cache").status == 200
+
+
 def until_used(glint: Glint) -> None:
     """Until no worker goes round the cache."""
     until(lambda: glint.metrics().value("glint_disk_state") == 0)

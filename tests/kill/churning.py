@@ -71,7 +71,9 @@ class _Worker:
         unfinished.rename(self._task.report)
 
     async def run(self) -> None:
-        config = config_of(self._task.folder, LIMIT_BYTES).model_copy(update={"on_last_client_gone": "cancel"})
+        config = config_of(self._task.folder, LIMIT_BYTES).model_copy(
+            update={"on_last_client_gone": "cancel", "cancel_keep_s": self._chance.choice((0, 2))}
+        )
         if self._chance.random() < 0.5:
             config = config.model_copy(update={"on_last_client_gone": "finish"})
         async with ImageCache(config, Instruments()) as cache, asyncio.TaskGroup() as tasks:
