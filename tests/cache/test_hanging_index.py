@@ -28,6 +28,7 @@ ENOUGH_S = 20  # less than what a disk may hang before the cache gives it up
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cache.holding._STEP_S", 0.03)
     monkeypatch.setattr("cache.housekeeping._EVERY_S", 0.02)
+    monkeypatch.setattr("cache.boarding._LOCATE_S", 30)  # it is not the files that hang
 
 
 @pytest.fixture
