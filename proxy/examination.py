@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -10,7 +10,22 @@ from proxy.api.config import ApiConfig
 from proxy.api.image_formats import FormatInspection
 from proxy.api.validation_data import HASHING_ALGORITHM
 from proxy.errors import BadRequest, TooLarge
-from upstream.types import Image
+from proxy.signatures import Signature, Verifier
+from upstream.errors import UpstreamError
+from upstream.keys import Keys
+from upstream.types import Context, Image
+
+
+async def verifier_of(image: Image, keys: Keys, context: Context) -> Verifier | None:
+    """None for an image that is not signed. Raises BadRequest for a signature that nobody can verify."""
+    signature = Signature.of(image.properties)
+    if signature is None:
+        return None
+    try:
+        certificate = await keys.certificate(signature.certificate_id, context.token)
+    except UpstreamError as error:
+        raise BadRequest(f"The certificate of the image's signature cannot be had: {error}") from error
+    return Verifier(signature, certificate)
 
 
 class Examination:
@@ -19,6 +34,7 @@ class Examination:
     def __init__(self, image: Image, expected_bytes: int | None, config: ApiConfig) -> None:
         self._expected_bytes, self._limit_bytes = expected_bytes, config.image_size_cap
         self.room_bytes: int | None = None
+        self.verifier: Verifier | None = None  # of a signed image
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha512 = hashlib.sha512()
         self._formats = FormatInspection(
@@ -37,12 +53,14 @@ class Examination:
                 # Pieces are digested in order: the one before has to be through. Reading this one ran beside it.
                 for future in running:
                     await future
-                running = [loop.run_in_executor(None, digest, piece) for digest in (self._sha512.update, self._look_at)]
+                running = [loop.run_in_executor(None, digest, piece) for digest in self._digests()]
                 yield piece
         for future in running:
             await future
         if self._expected_bytes is not None and self._size_bytes != self._expected_bytes:
             raise BadRequest(f"Size mismatch: expected {self._expected_bytes} bytes, got {self._size_bytes} bytes")
+        if self.verifier is not None:
+            await loop.run_in_executor(None, self.verifier.verify)
         self._virtual_size_bytes = await loop.run_in_executor(None, self._formats.finish)
 
     def columns(self) -> dict[str, Any]:
@@ -54,6 +72,10 @@ class Examination:
             "os_hash_algo": HASHING_ALGORITHM,
             "os_hash_value": self._sha512.hexdigest(),
         }
+
+    def _digests(self) -> list[Callable[[bytes], None]]:
+        digests = [self._sha512.update, self._look_at]
+        return digests if self.verifier is None else [*digests, self.verifier.update]
 
     def _look_at(self, piece: bytes) -> None:
         self._md5.update(piece)

@@ -31,6 +31,7 @@ from proxy.transfer import Sender
 from upstream.errors import Unauthenticated
 from upstream.glances import Glances, open_glances
 from upstream.identity import Keystone, KeystoneLimits
+from upstream.keys import Keys, open_keys
 from upstream.registry import Registry, open_registry
 from upstream.stage_hosts import StageHosts, open_stage_hosts
 from upstream.stores import Staging, Stores, open_staging, open_stores, open_web
@@ -65,6 +66,7 @@ class Services(Delivery):
     quotas: Quotas
     staging: Staging
     stage_hosts: StageHosts
+    keys: Keys
     importer: Importer
     tasks: TaskRunner
     location_imports: LocationImports
@@ -98,7 +100,7 @@ async def open_services(config: Config, shared: Shared | None = None) -> AsyncIt
         )
         await stack.enter_async_context(cache)
         await stack.enter_async_context(prewarmer)
-        authenticator, limits, glances = await _open_identity(config, policy, instruments, stack)
+        authenticator, limits, glances, keys = await _open_identity(config, policy, instruments, stack)
         quotas = Quotas(config.api, registry.usage, limits)
         staging = await stack.enter_async_context(open_staging(config.api.staging_dir))
         importing = LocationImports(registry, stores, cache, config.api)
@@ -110,6 +112,7 @@ async def open_services(config: Config, shared: Shared | None = None) -> AsyncIt
             staging=staging,
             web=await stack.enter_async_context(open_web(config.api.import_filter)),
             glances=glances,
+            keys=keys,
             quotas=quotas,
             scrubber=scrubber,
             cache=cache,
@@ -125,7 +128,7 @@ async def open_services(config: Config, shared: Shared | None = None) -> AsyncIt
             drain_s=config.server.drain_s,
         )
         tasks.makers[ImportJob.TASK_TYPE] = importer.recovered
-        tasks.makers[TaskImport.TASK_TYPE] = lambda task: TaskImport(tools, task, GLINT, None)
+        tasks.makers[TaskImport.TASK_TYPE] = lambda task: TaskImport(tools, task, GLINT, "Its process is gone.")
         tasks.makers[LocationImport.TASK_TYPE] = importing.recovered
         await stack.enter_async_context(tasks)
         watchers = await stack.enter_async_context(asyncio.TaskGroup())
@@ -158,6 +161,7 @@ async def open_services(config: Config, shared: Shared | None = None) -> AsyncIt
             location_imports=importing,
             repairs=repairs,
             scrubber=scrubber,
+            keys=keys,
         )
 
 
@@ -174,10 +178,10 @@ def open_sender(config: Config, instruments: Instruments, stack: AsyncExitStack)
 
 async def _open_identity(
     config: Config, policy: Policy, instruments: Instruments, stack: AsyncExitStack
-) -> tuple[Authenticator, KeystoneLimits | None, Glances | None]:
-    """Who asks, and what else Keystone knows: how much he may have, and where other Glances are."""
+) -> tuple[Authenticator, KeystoneLimits | None, Glances | None, Keys]:
+    """Who asks, and what else Keystone knows: how much he may have, where other Glances are, and the key manager."""
     if config.auth.kind == "none":
-        return NoAuthentication(), None, None
+        return NoAuthentication(), None, None, await stack.enter_async_context(open_keys(config.key_manager, None))
     tokens = await stack.enter_async_context(
         TokenCache(config.token_cache, instruments, invalid=Unauthenticated),
     )
@@ -188,7 +192,8 @@ async def _open_identity(
         section, keystone, tokens, policy, allow_anonymous_access=config.auth.allow_anonymous_access
     )
     glances = await stack.enter_async_context(open_glances(keystone))
-    return authenticator, limits if config.api.use_keystone_limits else None, glances
+    keys = await stack.enter_async_context(open_keys(config.key_manager, keystone))
+    return authenticator, limits if config.api.use_keystone_limits else None, glances, keys
 
 
 def _load_files(config: ApiConfig) -> tuple[Policy, PropertyProtections, CustomProperties]:

@@ -11,7 +11,7 @@ import structlog
 from aiohttp import StreamReader, web
 
 from proxy.errors import BadRequest, Gone
-from proxy.examination import Examination
+from proxy.examination import Examination, verifier_of
 from proxy.quotas import StorageLimit
 from proxy.services import Services
 from upstream.errors import Conflict, DataNotFound, Denied, NotFound, StoreFull, Unavailable, UpstreamError
@@ -97,6 +97,7 @@ class Upload:
         try:
             await self._services.scrubber.clear(self._image.id)
             await self._fit()
+            self._examination.verifier = await verifier_of(self._image, self._services.keys, self._context)
             async with aclosing(self._examination.passed_on(data)) as chunks:
                 stored = await self._write(chunks, store)
         except BaseException:

@@ -27,6 +27,8 @@ _INTEGERS: Mapping[str, int] = MappingProxyType(
     {"size": _INT64_MAX, "virtual_size": _INT64_MAX, "min_disk": _INT32_MAX, "min_ram": _INT32_MAX}
 )
 """Each with the greatest number that its column holds."""
+_NOTHING = Filter(field="id", operator=Operator.IN, value=())
+"""No image has it."""
 _BOUNDS: Mapping[str, Operator] = MappingProxyType({"_min": Operator.GTE, "_max": Operator.LTE})
 
 # A quoted item, or a run without commas; either may be followed by a comma.
@@ -38,21 +40,26 @@ Parameters = Sequence[tuple[str, str]]
 def parse(parameters: Parameters, config: ApiConfig) -> ImageQuery:
     """The page that a client asks for. Of a parameter that is repeated the last counts, unless it may be repeated.
 
-    Raises BadRequest with the parameter and what it may be.
+    Of `marker`, `member_status` and `visibility` the first counts, though the last visibility is what is checked: one
+    that is none finds nothing. Raises BadRequest with the parameter and what it may be.
     """
     single = dict(parameters)
+    first = dict(reversed(parameters))
     if single.get("changes-since"):
         raise BadRequest("The filter changes-since does not exist in v2.")
-    visibility = _choice(single, "visibility", (*Visibility, "all", "")) or None
+    _choice(single, "visibility", (*Visibility, "all", ""))
+    visibility = first.get("visibility")
+    is_known = visibility is None or visibility in {*Visibility, "all"}
+    chosen = tuple(_filter(name, value) for name, value in single.items() if name not in _SPECIAL)
     return ImageQuery(
-        filters=tuple(_filter(name, value) for name, value in single.items() if name not in _SPECIAL),
+        filters=chosen if is_known else (*chosen, _NOTHING),
         tags=tuple(value.strip() for name, value in parameters if name == "tag"),
-        visibility=Visibility(visibility) if visibility not in {None, "all"} else None,
+        visibility=Visibility(visibility) if is_known and visibility not in {None, "all"} else None,
         all_visibilities=visibility == "all",
-        member_status=_choice(single, "member_status", _MEMBER_STATUSES) or "accepted",
+        member_status=_choice(first, "member_status", _MEMBER_STATUSES) or "accepted",
         os_hidden=_boolean("os_hidden", single.get("os_hidden", "false").lower()),
         sort=_sort(parameters),
-        marker=single.get("marker"),
+        marker=first.get("marker"),
         limit=_limit(single.get("limit"), config),
     )
 

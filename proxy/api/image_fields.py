@@ -32,6 +32,7 @@ READ_ONLY = frozenset({"direct_url", "self", "file", "schema"}) | {
 RESERVED = frozenset({"location", "locations", "deleted", "deleted_at"})
 RESERVED_PREFIX = "os_glance"
 NAME_MAX = 255
+_ANY_ID = "00000000-0000-4000-8000-000000000000"
 _VALUE_MAX_BYTES = 65535  # what MySQL's TEXT holds
 _BASIC_PLANE_MAX = "\uffff"  # what three bytes of UTF-8 hold, and so MySQL in Glance's schema
 _IGNORED_WHEN_NEW = frozenset({"os_hash_algo", "os_hash_value"})
@@ -61,14 +62,25 @@ def new_image(
 
     Raises BadRequest, Forbidden, TooLarge. Nothing here asks who the caller is: that is policy.
     """
+    check_document(body, schemas)
+    return image_of(body, image_id=image_id, owner=owner, now=now, config=config)
+
+
+def check_document(body: Mapping[str, Any], schemas: Schemas) -> None:
+    """What is looked at before it is asked who the caller is. Raises BadRequest, Forbidden."""
     for name in body:
         if name in COMPUTED:
             raise read_only(name)
     schemas.check_image(body)
-    if len(body.get("id", image_id)) != len(image_id):  # the schema's "$" lets a line feed pass
+    if len(body.get("id", _ANY_ID)) != len(_ANY_ID):  # the schema's "$" lets a line feed pass
         raise BadRequest("The id must be a UUID.")
     for name in body:
         check_name(name, exempt=_IGNORED_WHEN_NEW | {"id"})
+        check_length(name)
+
+
+def image_of(body: Mapping[str, Any], *, image_id: str, owner: str | None, now: datetime, config: ApiConfig) -> Image:
+    """What is looked at afterwards. Raises BadRequest, TooLarge."""
     values = {SETTABLE[name]: column_value(name, value) for name, value in body.items() if name in SETTABLE}
     properties = {
         name: property_value(name, value)
@@ -88,11 +100,15 @@ def new_image(
 
 
 def check_name(name: str, exempt: Collection[str] = ()) -> None:
-    """Raises Forbidden for a name that only Glint may write, BadRequest for one that no column takes."""
+    """Raises Forbidden for a name that only Glint may write."""
     if name in READ_ONLY and name not in exempt:
         raise read_only(name)
     if name in RESERVED or name.startswith(RESERVED_PREFIX):
         raise Forbidden(f"Attribute '{name}' is reserved.")
+
+
+def check_length(name: str) -> None:
+    """Raises BadRequest for the name of a property that no column takes."""
     if len(name) > NAME_MAX:
         raise BadRequest(f"The name of a custom property has {len(name)} characters, at most {NAME_MAX} are allowed.")
 

@@ -16,7 +16,7 @@ from proxy.api.call import Call, empty_response, json_response
 from proxy.deletion.deletion import delete_image
 from proxy.errors import Forbidden
 from proxy.policy import image_target
-from upstream.errors import Invalid, NotFound
+from upstream.errors import Invalid, NotFound, UpstreamError
 from upstream.registry import ImageQuery
 from upstream.types import Image
 
@@ -25,16 +25,16 @@ log = structlog.get_logger(__name__)
 
 async def create(call: Call) -> web.StreamResponse:
     body = await call.json()
+    await call.considered(image_fields.check_document, body, schemas=call.schemas)
+    access.enforce_creation(call, body.get("owner", call.context.project_id), body.get("visibility"))
     image = await call.considered(
-        image_fields.new_image,
+        image_fields.image_of,
         body,
         image_id=str(uuid.uuid4()),
         owner=call.context.project_id,
         now=datetime.now(UTC),
-        schemas=call.schemas,
         config=call.services.config.api,
     )
-    access.enforce_creation(call, image.owner, body.get("visibility"))
     image_fields.check_protections(image.properties, call.may)
     ceiling = await call.services.quotas.new_image(call.context)
     image = await call.services.registry.images.create(call.context, image, ceiling=ceiling)
@@ -126,8 +126,20 @@ async def delete(call: Call) -> web.StreamResponse:
         await _forget_cached(call, image)
         return answer
     await delete_image(call.services, call.context, image)
+    await _forget_key(call, image)
     await _forget_cached(call, image)
     return empty_response()
+
+
+async def _forget_key(call: Call, image: Image) -> None:
+    """The key that an encrypted volume's image came with, if it is to go with it: the image is gone either way."""
+    key_id = image.properties.get("cinder_encryption_key_id")
+    if not key_id or image.properties.get("cinder_encryption_key_deletion_policy") != "on_image_deletion":
+        return
+    try:
+        await call.services.keys.delete(key_id, call.context.token)
+    except UpstreamError as error:
+        log.warning("key.not_deleted", image=image.id, reason=str(error))
 
 
 async def _forget_cached(call: Call, image: Image) -> None:

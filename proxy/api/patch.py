@@ -177,7 +177,9 @@ class Draft:
             self._set[name] = image_fields.property_value(name, operation.value)
 
     def changes(self, config: ApiConfig) -> ImageChanges:
-        """The differences. Raises TooLarge if new properties or tags pass their quota."""
+        """The differences. Raises TooLarge if new properties or tags pass their quota, BadRequest for a long name."""
+        for name in self._set:
+            image_fields.check_length(name)
         if self._tags is not None:
             image_fields.check_tag_quota(self._tags, config)
         if not self._set.keys() <= self._image.properties.keys():

@@ -3,7 +3,7 @@
 Source: glance/api/v2/tasks.py; glance/api/v2/images.py, get_task_info.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from proxy.api import access, image_fields
 from proxy.api.call import Call, json_response
 from proxy.api.config import ApiConfig
 from proxy.api.task_views import listed_view, raw_view, task_path, task_view
-from proxy.errors import BadRequest, MethodNotAllowed
+from proxy.errors import BadRequest, Forbidden, MethodNotAllowed, TooLarge
 from proxy.imports.task_import import TaskImport
 from proxy.tasks import new_task
 from upstream.errors import Denied, Invalid
@@ -24,16 +24,18 @@ from upstream.registry import Order, TaskQuery
 from upstream.types import Image, Task, TaskStatus
 
 _FILTERS = frozenset({"id", "type", "status", "owner", "image_id", "request_id", "user_id"})
+_PAGING = frozenset({"limit", "marker", "sort_key", "sort_dir"})
 _TYPES = frozenset({"import"})
+_NOTHING_BEGINS = "Such a task begins by an import of an image, or by a new location, and by nothing else."
 _UUID_DIGITS = 32
-_LIMIT_DIGITS_MAX = 18
 
 
 async def index(call: Call) -> web.StreamResponse:
     _enforce(call)
-    parameters = dict(call.query())
-    query = parse_query(parameters, call.services.config.api)
+    asked = call.query()
+    query = parse_query(asked, call.services.config.api)
     found = await call.services.registry.tasks.list(call.context, query)
+    parameters = dict(asked)
     parameters.pop("marker", None)
     page: dict[str, Any] = {
         "tasks": [listed_view(task) for task in found],
@@ -51,26 +53,40 @@ async def create(call: Call) -> web.StreamResponse:
     body = await call.json()
     call.schemas.check_task(body)
     task = new_task(body["type"], call.context, None, body["input"])
-    image = ceiling = None
+    image: Image | str = _NOTHING_BEGINS
+    ceiling = None
     if task.type == TaskImport.TASK_TYPE:
-        image = await _image_to_be(call, task)
-        ceiling = await call.services.quotas.new_image(call.context)
+        await _check_uri(call, body["input"].get("import_from"))
+        try:
+            image = _image_to_be(call, task)
+        except (BadRequest, Forbidden, TooLarge) as error:
+            image = str(error)
+        else:
+            ceiling = await call.services.quotas.new_image(call.context)
     await call.services.tasks.start(TaskImport(call.services.importer.tools, task, call.context, image, ceiling))
     return json_response(task_view(task), HTTPStatus.CREATED, Location=f"{call.origin}{task_path(task)}")
 
 
-async def _image_to_be(call: Call, task: Task) -> Image:
-    """The image that the input describes. Raises BadRequest, Forbidden."""
-    said = task.input or {}
-    missing = [name for name in ("import_from", "import_from_format", "image_properties") if not said.get(name)]
-    if missing or not isinstance(said["import_from"], str) or not isinstance(said["image_properties"], dict):
-        raise BadRequest(f"Input does not contain {', '.join(missing)}" if missing else "Input has a value of no use.")
+async def _check_uri(call: Call, uri: object) -> None:
+    """Raises BadRequest. Nothing else of the input keeps a task from beginning: it fails for it, as in Glance."""
+    if not isinstance(uri, str) or not uri:
+        raise BadRequest("Input does not contain import_from, the URI of the data.")
     try:
-        await call.services.importer.check_uri(said["import_from"])
+        await call.services.importer.check_uri(uri)
     except (Denied, Invalid) as error:
         raise BadRequest(f"URI for legacy import task does not pass filtering: {error}") from error
-    usual = {"disk_format": "qcow2", "container_format": "bare"} if not said["image_properties"] else {}
-    document = {**usual, **said["image_properties"]}
+
+
+def _image_to_be(call: Call, task: Task) -> Image:
+    """The image that the input describes. Raises BadRequest, Forbidden, TooLarge."""
+    said = task.input or {}
+    if missing := [name for name in ("import_from_format", "image_properties") if name not in said]:
+        raise BadRequest(f"Input does not contain {', '.join(missing)}.")
+    document = said["image_properties"]
+    if not isinstance(document, dict):
+        raise BadRequest("The image_properties of the input must be an object.")
+    if formats := [name for name in ("disk_format", "container_format") if document.get(name) is None]:
+        raise BadRequest(f"Properties {', '.join(formats)} must be set prior to saving data.")
     image = image_fields.new_image(
         document,
         image_id=task.id,
@@ -106,8 +122,9 @@ def _enforce(call: Call) -> None:
     call.services.policy.enforce("tasks_api_access", call.context, {})
 
 
-def parse_query(parameters: Mapping[str, str], config: ApiConfig) -> TaskQuery:
-    """What a query string asks for; of a repeated parameter the last counts. Raises BadRequest."""
+def parse_query(asked: Sequence[tuple[str, str]], config: ApiConfig) -> TaskQuery:
+    """What a query string asks for. Of what comes twice the first counts, of a filter the last. Raises BadRequest."""
+    parameters = dict(asked) | {name: value for name, value in reversed(asked) if name in _PAGING}
     direction = parameters.get("sort_dir", Order.DESCENDING)
     if direction not in list(Order):
         raise BadRequest(f"Invalid sort direction: {direction[:40]}")
@@ -130,10 +147,13 @@ def parse_query(parameters: Mapping[str, str], config: ApiConfig) -> TaskQuery:
 def _limit(text: str | None, config: ApiConfig) -> int:
     if text is None:
         return min(config.limit_param_default, config.api_limit_max)
-    digits = text.strip()
-    if not digits.isascii() or not digits.isdigit() or len(digits) > _LIMIT_DIGITS_MAX:
-        raise BadRequest("limit param must be a positive integer")
-    return min(int(digits), config.api_limit_max)
+    try:
+        limit = int(text)
+    except ValueError:
+        raise BadRequest(f"limit param must be an integer, got {text[:40]!r}") from None
+    if limit < 0:
+        raise BadRequest("limit param must be positive")
+    return min(limit, config.api_limit_max)
 
 
 def _link(parameters: Mapping[str, str]) -> str:

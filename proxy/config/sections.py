@@ -12,6 +12,7 @@ from proxy.api.cors import CorsConfig
 from proxy.deletion.config import DeletionConfig
 from upstream.http import is_loopback
 from upstream.identity import AuthConfig
+from upstream.keys import KeyManagerConfig
 from upstream.registry import RegistryConfig
 from upstream.stores import StoresConfig
 from upstream.tls import TlsConfig
@@ -61,6 +62,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     metrics: MetricsConfig = MetricsConfig()
     auth: AuthConfig = AuthConfig()
     token_cache: TokenCacheConfig = TokenCacheConfig()
+    key_manager: KeyManagerConfig = KeyManagerConfig()
     cache: CacheConfig = CacheConfig()
     stores: StoresConfig = StoresConfig()
     registry: RegistryConfig = RegistryConfig()

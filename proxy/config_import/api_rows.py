@@ -228,8 +228,11 @@ ROWS = (
         *((DEFAULT, name) for name in ("image_cache_driver", "image_cache_sqlite_db", "image_cache_stall_time")),
         *((DEFAULT, name) for name in ("cache_prefetcher_interval", "image_cache_invalid_entry_grace_period")),
     ),
+    same(Option("barbican", "barbican_endpoint"), "key_manager.endpoint"),
+    same(Option("barbican", "barbican_endpoint_type", default="public"), "key_manager.interface"),
+    same(Option("barbican", "barbican_region_name"), "key_manager.region_name"),
     gone(
-        "Glint does not verify signatures of images",
+        "Glint asks no key manager but Barbican, with the user's token alone",
         (DEFAULT, "digest_algorithm"),
         ("key_manager", "*"),
         ("barbican", "*"),

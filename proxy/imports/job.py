@@ -17,7 +17,7 @@ import structlog
 from proxy.api import import_requests
 from proxy.api.validation_data import HASHING_ALGORITHM
 from proxy.errors import RequestError
-from proxy.examination import Examination
+from proxy.examination import Examination, verifier_of
 from proxy.imports.image_copies import copied
 from proxy.imports.plan import ImportPlan
 from proxy.imports.plugins import PLUGINS, Subject
@@ -185,6 +185,7 @@ class ImportJob:
     ) -> None:
         """Raises UpstreamError, RequestError; _LockLost when nothing can be done any more."""
         examination = Examination(image, size_bytes, self._do.config)
+        examination.verifier = await verifier_of(image, self._do.keys, self._context)
         if self._limit is not None:
             examination.room_bytes = await self._do.quotas.room_bytes(self._limit, image.id, size_bytes)
         async with (

@@ -20,12 +20,12 @@ from upstream.types import GLINT, Context, Image, Task
 
 
 class TaskImport:
-    """A `proxy.tasks.Job`. A task of another type than `import` has no `image`, and fails, as in Glance."""
+    """A `proxy.tasks.Job`. A task whose input describes no `image` has the reason instead, and fails for it."""
 
     TASK_TYPE = "import"
 
     def __init__(
-        self, tools: ImportTools, task: Task, context: Context, image: Image | None, ceiling: Ceiling | None = None
+        self, tools: ImportTools, task: Task, context: Context, image: Image | str, ceiling: Ceiling | None = None
     ) -> None:
         self._do, self._task, self._context, self._image, self._ceiling = tools, task, context, image, ceiling
         self._inner: ImportJob | None = None
@@ -38,9 +38,11 @@ class TaskImport:
         await self._do.registry.tasks.create(self._task)
 
     async def run(self, progress: Progress) -> Mapping[str, Any] | None:
+        if isinstance(self._image, str):
+            raise TaskFailed(self._image)
         store = next((info.id for info in self._do.stores.infos() if info.is_default), None)
-        if self._image is None or store is None:
-            raise TaskFailed("Such a task begins by an import of an image, or by a new location, and by nothing else.")
+        if store is None:
+            raise TaskFailed("There is no default store.")
         image = await self._do.registry.images.create(self._context, self._image, ceiling=self._ceiling)
         inner = self._inner_job(image, store)
         await inner.claim()

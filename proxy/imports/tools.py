@@ -11,6 +11,7 @@ from proxy.deletion.scrubber import Scrubber
 from proxy.quotas import Quotas
 from upstream.errors import DataNotFound, Invalid, NotSupported, UpstreamError
 from upstream.glances import Glances
+from upstream.keys import Keys
 from upstream.registry import Registry
 from upstream.stores import Staging, Stores, Web
 from upstream.types import Location
@@ -28,6 +29,7 @@ class ImportTools:
     staging: Staging
     web: Web
     glances: Glances | None
+    keys: Keys
     quotas: Quotas
     scrubber: Scrubber
     cache: ImageCache

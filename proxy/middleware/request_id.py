@@ -1,7 +1,6 @@
 """The name of a request in logs, answers and tasks: the client's own if it sent one."""
 
 import os
-import re
 
 from aiohttp import web
 
@@ -10,19 +9,27 @@ from proxy.middleware.state import STATE, State
 
 HEADER = "X-Openstack-Request-Id"
 _PREFIX = "req-"
-_PRINTABLE = re.compile(r"[\x20-\x7e]+")
+_BASIC_PLANE_MAX = "\uffff"  # what the column of a task's request id holds in MySQL
 
 
 def name_request(request: web.Request, state: State, longest: int) -> None:
-    """A name that is too long or not printable is replaced: it goes into logs and headers.
+    """A name that is too long, not printable or no UTF-8 is replaced: it goes into logs and headers.
 
-    Source: glance/api/middleware/context.py.
+    `longest` counts bytes. Source: glance/api/middleware/context.py.
     """
-    sent = request.headers.get(HEADER, "").strip()
-    if not _PRINTABLE.fullmatch(sent) or 0 < longest < len(sent):
+    sent = request.headers.get(HEADER, "").strip(" \t")
+    if not sent or not _is_name(sent, longest):
         sent = _new_name()
     state.request_id = sent if sent.startswith(_PREFIX) else f"{_PREFIX}{sent}"
     log_with({"request_id": state.request_id})
+
+
+def _is_name(text: str, longest: int) -> bool:
+    if not text.isprintable():  # also what stands for bytes that are no UTF-8
+        return False
+    if text.isascii():
+        return not 0 < longest < len(text)
+    return max(text) <= _BASIC_PLANE_MAX and not 0 < longest < len(text.encode())
 
 
 def _new_name() -> str:

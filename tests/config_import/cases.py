@@ -233,6 +233,9 @@ API: tuple[Case, ...] = (
     ("DEFAULT", "scrub_pool_size", "4", {"deletion.scrub_pool_size": 4}),
     ("DEFAULT", "wakeup_time", "60", {"deletion.wakeup_time_s": 60}),
     ("DEFAULT", "wakeup_time", "0", "1 or more"),
+    ("barbican", "barbican_endpoint", "http://k:9311", {"key_manager.endpoint": "http://k:9311"}),
+    ("barbican", "barbican_endpoint_type", "internal", {"key_manager.interface": "internal"}),
+    ("barbican", "barbican_region_name", "two", {"key_manager.region_name": "two"}),
 )
 
 STORES: tuple[Case, ...] = (

@@ -1,6 +1,6 @@
 """The query strings of metadata definitions. Pure.
 
-Of a parameter that comes twice the first value counts, of a filter the last.
+Of a parameter that comes twice the first value counts, of most filters the last.
 Everything raises BadRequest. Source: the RequestDeserializers of glance/api/v2/metadef_*.py.
 """
 
@@ -89,7 +89,8 @@ def _limit(value: str, least: int) -> int:
 
 
 def _visibility(parameters: Parameters, choices: Collection[str]) -> str | None:
+    """Checked is the last, what counts is the first."""
     value = dict(parameters).get("visibility")
     if value and value not in choices:
         raise BadRequest(f"Invalid visibility value: {value}. It must be one of {', '.join(choices)}.")
-    return value
+    return _first(parameters, "visibility")

@@ -31,7 +31,9 @@ from tests.parity.cases import (
     policy_files,
     protections,
     quotas,
+    rare_requests,
     showing,
+    signatures,
     staged,
     staging,
     stores,
@@ -79,4 +81,6 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "limits": limits.CASES,
     "plugins": plugins.CASES,
     "odd_requests": odd_requests.CASES,
+    "rare_requests": rare_requests.CASES,
+    "signatures": signatures.CASES,
 }

@@ -153,9 +153,9 @@ def test_a_query_of_namespaces_is_read(parameters: dict[str, str], query: Namesp
     assert queries.namespaces(list(parameters.items()), ApiConfig()) == query
 
 
-def test_of_what_is_repeated_the_first_value_counts_and_of_a_filter_the_last() -> None:
+def test_of_what_is_repeated_the_first_value_counts() -> None:
     repeated = [("limit", "1"), ("limit", "2"), ("visibility", "public"), ("visibility", "private")]
-    assert queries.namespaces(repeated, ApiConfig()) == NamespaceQuery(limit=1, visibility="private")
+    assert queries.namespaces(repeated, ApiConfig()) == NamespaceQuery(limit=1, visibility="public")
 
 
 def test_a_query_of_tags_is_read() -> None:
