@@ -1,3 +1,4 @@
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from tests.peers.driven_clients import DrivenClients
 from tests.peers.keystone import Keystone
 from tests.peers.memcached import Memcached
 from tests.served import Served, config_for, serving
+
+OF_THE_CLIENTS = ("architecture", "instance_uuid", "kernel_id", "os_distro", "os_version", "ramdisk_id")
+"""Properties in the schema-image.json of operators' packages of Glance; without it `glance` does not send them."""
 
 
 @pytest.fixture
@@ -39,12 +43,16 @@ def shared_cloud(
     folder = tmp_path_factory.mktemp("cloud")
     disk = folder / "disk.raw"
     disk.write_bytes(CONTENT.read())
+    schema = {name: {"type": ["null", "string"]} for name in OF_THE_CLIENTS}
+    (folder / "schema-image.json").write_text(json.dumps(schema))
     settings = {
         "auth.kind": "keystone",
         "auth.keystone": {"auth_url": keystone.url, "username": "glance", "password": "secret"},
         "token_cache": {"memcached_servers": [memcached.address], "secret_key": "cloud"},
         "stores.backends.second": {"kind": "file", "dir": "images2"},
         "api.show_multiple_locations": True,
+        "api.import_methods": ["glance-direct", "web-download", "copy-image", "glance-download"],
+        "api.image_schema_file": str(folder / "schema-image.json"),
         "api.import_filter": {"allowed_hosts": ["127.0.0.1"], "allowed_ports": [], "denied_networks": []},
     }
     glint = Glint(folder / "glint", settings)

@@ -31,7 +31,7 @@ def test_an_image_is_changed_and_tagged(cloud: Cloud) -> None:
     assert cloud.show(image_id)["tags"] == []
 
 
-@covers("glance image-upload", "glance image-download")
+@covers("glance image-upload --store --file", "glance image-download")
 def test_data_go_up_and_come_down_as_they_were(cloud: Cloud, tmp_path: Path) -> None:
     image_id, target = cloud.glint.create(token=cloud.token("demo"), name="g-data"), tmp_path / "down.raw"
     cloud.glance("image-upload --store second --file", cloud.disk, image_id)
@@ -50,7 +50,11 @@ def test_an_image_is_taken_out_of_use_and_back(cloud: Cloud) -> None:
 
 
 @covers(
-    "glance member-create", "glance member-list", "glance member-get", "glance member-update", "glance member-delete"
+    "glance member-create",
+    "glance member-list --image-id",
+    "glance member-get",
+    "glance member-update",
+    "glance member-delete",
 )
 def test_an_image_is_shared_with_a_project_that_accepts_it(cloud: Cloud) -> None:
     image_id, alt = cloud.image("g-shared"), cloud.projects["alt"]
@@ -63,13 +67,20 @@ def test_an_image_is_shared_with_a_project_that_accepts_it(cloud: Cloud) -> None
     assert cloud.get(f"/v2/images/{image_id}/members")["members"] == []
 
 
-@covers("glance location-add", "glance location-update", "glance location-delete")
+@covers(
+    "glance location-add --url --metadata --checksum --hash-algo --hash-value",
+    "glance location-update --url --metadata",
+    "glance location-delete --url",
+)
 def test_locations_come_change_and_go_by_the_old_api(cloud: Cloud) -> None:
     cloud.origin.add("g-places", CONTENT)
     cloud.origin.add("g-more-places", CONTENT)
     image_id = cloud.glint.create(token=cloud.token("demo"), name="g-places")
     first, second = cloud.origin.url("g-places"), cloud.origin.url("g-more-places")
-    cloud.glance("location-add --url", first, image_id)
+    proof = ("--checksum", CONTENT.digest("md5"), "--hash-algo", "sha512", "--hash-value", CONTENT.digest())
+    cloud.glance("location-add --url", first, "--metadata", '{"rack": "6"}', *proof, image_id)
+    found = cloud.show(image_id)
+    assert (found["os_hash_value"], found["locations"][0]["metadata"]["rack"]) == (CONTENT.digest(), "6")
     cloud.glance("location-add --url", second, image_id)
     assert [place["url"] for place in cloud.show(image_id)["locations"]] == [first, second]
     cloud.glance("location-update --url", first, "--metadata", '{"rack": "7"}', image_id)
@@ -79,7 +90,7 @@ def test_locations_come_change_and_go_by_the_old_api(cloud: Cloud) -> None:
     assert [place["url"] for place in cloud.show(image_id)["locations"]] == [second]
 
 
-@covers("glance add-location")
+@covers("glance add-location --url --validation-data")
 def test_a_location_is_given_to_a_queued_image_by_the_new_api(cloud: Cloud) -> None:
     cloud.origin.add("g-place", CONTENT)
     image_id = cloud.glint.create(token=cloud.token("demo"), name="g-place")
@@ -90,7 +101,11 @@ def test_a_location_is_given_to_a_queued_image_by_the_new_api(cloud: Cloud) -> N
 
 
 @covers(
-    "glance cache-queue", "glance cache-list", "glance cache-nodes-list", "glance cache-delete", "glance cache-clear"
+    "glance cache-queue",
+    "glance cache-list",
+    "glance cache-nodes-list",
+    "glance cache-delete",
+    "glance cache-clear --target",
 )
 def test_images_are_brought_into_the_cache_and_taken_out(cloud: Cloud) -> None:
     first, second = (cloud.remote_image(name) for name in ("g-cached-1", "g-cached-2"))
@@ -113,7 +128,7 @@ def test_the_cache_is_cleaned_and_pruned(cloud: Cloud) -> None:
     assert "not permitted" in cloud.glance("cache-prune").stderr
 
 
-@covers("glance explain", "glance import-info", "glance stores-info", "glance usage")
+@covers("glance explain", "glance import-info", "glance stores-info --detail", "glance usage")
 def test_what_there_is_is_told(cloud: Cloud) -> None:
     attributes = {row[0] for row in rows(cloud.glance("explain image").text)}
     assert {"id", "name", "disk_format", "os_hidden"} <= attributes
@@ -130,7 +145,7 @@ def test_the_client_helps_itself(cloud: Cloud) -> None:
     assert "image-import" in cloud.glance("bash-completion").text
 
 
-@covers("glance image-stage", "glance image-import", "glance image-tasks")
+@covers("glance image-stage", "glance image-import --store", "glance image-tasks")
 def test_staged_data_are_imported_and_tasks_tell_of_it(cloud: Cloud) -> None:
     image_id = cloud.glint.create(token=cloud.token("demo"), name="g-staged")
     cloud.glance("image-stage --file", cloud.disk, image_id)
@@ -153,19 +168,24 @@ def test_an_image_is_made_by_import_from_a_file_and_from_the_web(cloud: Cloud) -
     assert {cloud.show(image_id)["checksum"] for image_id in (made, fetched)} == {CONTENT.digest("md5")}
 
 
-@covers("glance task-create", "glance task-show", "glance task-list")
+@covers(
+    "glance task-create --type --input",
+    "glance task-show",
+    "glance task-list --sort-key --sort-dir --page-size --type --status",
+)
 def test_a_task_that_imports_is_begun_shown_and_listed(cloud: Cloud) -> None:
     cloud.origin.add("g-task", CONTENT)
     properties = {"name": "g-task", "disk_format": "raw", "container_format": "bare"}
     given = {"import_from": cloud.origin.url("g-task"), "import_from_format": "raw", "image_properties": properties}
     task_id = cloud.table("task-create --type import --input", json.dumps(given), by="admin")["id"]
     cloud.until(lambda: cloud.table("task-show", task_id, by="admin")["status"] == "success")
-    listed = rows(cloud.glance("task-list --type import --status success", by="admin").text)
-    assert task_id in {row[0] for row in listed}
+    words = "task-list --type import --status success --sort-key id --sort-dir desc --page-size 1"
+    listed = [row[0] for row in rows(cloud.glance(words, by="admin").text)]
+    assert (task_id in listed, listed) == (True, sorted(listed, reverse=True))
     assert [image["name"] for image in cloud.get("/v2/images?name=g-task")["images"]] == ["g-task"]
 
 
-@covers("glance stores-delete")
+@covers("glance stores-delete --store", "glance image-import --import-method --stores")
 def test_an_image_is_deleted_from_one_of_its_stores(cloud: Cloud) -> None:
     image_id = cloud.image("g-two-stores")
     cloud.glance("image-import --import-method copy-image --stores second", image_id, by="admin")

@@ -29,24 +29,7 @@ def test_an_image_is_created_shown_listed_and_deleted(cloud: Cloud) -> None:
     cloud.refuses(lambda: cloud.openstack("image show osc-made"), "No Image found")
 
 
-@covers("openstack image set", "openstack image unset")
-def test_what_is_set_is_there_and_what_is_unset_is_gone(cloud: Cloud) -> None:
-    image_id = cloud.image("osc-set")
-    flags = "--name osc-renamed --min-disk 3 --property colour=red --property size_class=s --tag a --tag b --hidden"
-    cloud.openstack(f"image set {flags} --protected --community --os-distro debian", image_id)
-    found = cloud.show(image_id)
-    assert (found["name"], found["min_disk"], found["colour"]) == ("osc-renamed", 3, "red")
-    assert (found["protected"], found["visibility"], found["os_hidden"]) == (True, "community", True)
-    assert (sorted(found["tags"]), found["os_distro"]) == (["a", "b"], "debian")
-    cloud.refuses(lambda: cloud.openstack("image delete", image_id), "protected")
-    cloud.openstack("image unset --tag a --property colour", image_id)
-    cloud.openstack("image set --unprotected --unhidden --private", image_id)
-    found = cloud.show(image_id)
-    assert "colour" not in found
-    assert (found["tags"], found["size_class"], found["visibility"]) == (["b"], "s", "private")
-
-
-@covers("openstack image set")
+@covers("openstack image set --deactivate --activate")
 def test_a_deactivated_image_is_not_saved_until_it_is_activated(cloud: Cloud, tmp_path: Path) -> None:
     image_id, target = cloud.image("osc-off"), tmp_path / "off.raw"
     cloud.openstack("image set --deactivate", image_id, by="admin")
@@ -65,27 +48,10 @@ def test_saved_data_are_those_of_the_image_also_on_standard_output(cloud: Cloud,
 
 
 @covers(
-    "openstack image add project",
-    "openstack image remove project",
-    "openstack image member list",
-    "openstack image member get",
-)
-def test_an_image_is_shared_with_a_project_that_accepts_it(cloud: Cloud) -> None:
-    image_id, alt = cloud.image("osc-shared"), cloud.projects["alt"]
-    cloud.openstack("image add project", image_id, alt)
-    assert [row["Member ID"] for row in cloud.json("image member list", image_id)] == [alt]
-    cloud.openstack("image set --accept", image_id, "--project", alt, by="alt")
-    assert cloud.json("image member get", image_id, alt)["status"] == "accepted"
-    assert image_id in {row["ID"] for row in cloud.json("image list --shared", by="alt")}
-    cloud.openstack("image remove project", image_id, alt)
-    assert cloud.get(f"/v2/images/{image_id}/members")["members"] == []
-
-
-@covers(
     "openstack cached image queue",
     "openstack cached image list",
     "openstack cached image delete",
-    "openstack cached image clear",
+    "openstack cached image clear --cache --queue",
 )
 def test_images_are_brought_into_the_cache_and_taken_out(cloud: Cloud) -> None:
     first, second = (cloud.remote_image(name) for name in ("osc-cached-1", "osc-cached-2"))
@@ -95,12 +61,14 @@ def test_images_are_brought_into_the_cache_and_taken_out(cloud: Cloud) -> None:
     assert listed == {first: "cached", second: "cached"}
     cloud.openstack("cached image delete", first, by="admin")
     assert [row["image_id"] for row in cloud.get("/v2/cache")["cached_images"]] == [second]
+    cloud.openstack("cached image clear --queue", by="admin")
+    assert [row["image_id"] for row in cloud.get("/v2/cache")["cached_images"]] == [second]
     cloud.openstack("cached image clear --cache", by="admin")
     assert cloud.get("/v2/cache")["cached_images"] == []
     cloud.refuses(lambda: cloud.openstack("cached image list"), "403")
 
 
-@covers("openstack image stores list", "openstack image import info")
+@covers("openstack image stores list --detail", "openstack image import info")
 def test_stores_and_ways_to_import_are_told(cloud: Cloud) -> None:
     listed = {row["ID"]: row for row in cloud.json("image stores list")}
     assert set(listed) == {"local", "second", "web"}
@@ -110,33 +78,11 @@ def test_stores_and_ways_to_import_are_told(cloud: Cloud) -> None:
 
 
 @covers(
-    "openstack image metadef namespace create",
-    "openstack image metadef namespace list",
-    "openstack image metadef namespace set",
-    "openstack image metadef namespace unset",
-    "openstack image metadef namespace show",
-    "openstack image metadef namespace delete",
-)
-def test_a_namespace_of_metadata_definitions_comes_changes_and_goes(cloud: Cloud) -> None:
-    name, path = "OSC::Namespaces", "/v2/metadefs/namespaces/OSC::Namespaces"
-    cloud.openstack("image metadef namespace create --display-name Names --private", name, by="admin")
-    assert name in str(cloud.json("image metadef namespace list", by="admin"))
-    cloud.openstack("image metadef namespace set --description Words --public --tag t1 --tag t2", name, by="admin")
-    found = cloud.get(path)
-    assert (found["description"], found["visibility"]) == ("Words", "public")
-    assert cloud.json("image metadef namespace show", name)["description"] == "Words"
-    cloud.openstack("image metadef namespace unset --tag t1", name, by="admin")
-    assert [tag["name"] for tag in cloud.get(f"{path}/tags")["tags"]] == ["t2"]
-    cloud.openstack("image metadef namespace delete", name, by="admin")
-    assert cloud.glint.get(path, token=cloud.token("admin")).status == 404
-
-
-@covers(
-    "openstack image metadef object create",
+    "openstack image metadef object create --namespace",
     "openstack image metadef object list",
     "openstack image metadef object show",
     "openstack image metadef object property show",
-    "openstack image metadef object update",
+    "openstack image metadef object update --name",
     "openstack image metadef object delete",
 )
 def test_objects_of_a_namespace_come_change_and_go(cloud: Cloud) -> None:
@@ -156,10 +102,10 @@ def test_objects_of_a_namespace_come_change_and_go(cloud: Cloud) -> None:
 
 
 @covers(
-    "openstack image metadef property create",
+    "openstack image metadef property create --name --title --type --schema",
     "openstack image metadef property list",
     "openstack image metadef property show",
-    "openstack image metadef property set",
+    "openstack image metadef property set --name --title --type --schema",
     "openstack image metadef property delete",
 )
 def test_properties_of_a_namespace_come_change_and_go(cloud: Cloud) -> None:
@@ -171,25 +117,29 @@ def test_properties_of_a_namespace_come_change_and_go(cloud: Cloud) -> None:
     )  # fmt: skip
     assert cloud.json("image metadef property list", name)[0]["name"] == "speed"
     assert cloud.json("image metadef property show", name, "speed")["minimum"] == 1
-    cloud.openstack(f"image metadef property set {name} speed --title Faster", by="admin")
-    assert cloud.get(path)["properties"]["speed"]["title"] == "Faster"
-    cloud.openstack("image metadef property delete", name, "speed", by="admin")
+    words = f"image metadef property set {name} speed --name pace --title Pace --type integer --schema"
+    cloud.openstack(words, '{"minimum": 2}', by="admin")
+    changed = cloud.get(path)["properties"]["pace"]
+    assert (changed["title"], changed["minimum"]) == ("Pace", 2)
+    cloud.openstack("image metadef property delete", name, "pace", by="admin")
     assert cloud.get(path)["properties"] == {}
 
 
 @covers(
     "openstack image metadef resource type list",
-    "openstack image metadef resource type association create",
+    "openstack image metadef resource type association create --properties-target",
     "openstack image metadef resource type association list",
-    "openstack image metadef resource type association delete",
+    "openstack image metadef resource type association delete --force",
 )
 def test_resource_types_are_bound_to_a_namespace_and_let_go(cloud: Cloud) -> None:
     name, path = "OSC::Types", "/v2/metadefs/namespaces/OSC::Types/resource_types"
     cloud.openstack("image metadef namespace create --public", name, by="admin")
-    cloud.openstack("image metadef resource type association create", name, "OS::Thing", by="admin")
+    words = "image metadef resource type association create --properties-target image"
+    cloud.openstack(words, name, "OS::Thing", by="admin")
+    assert cloud.get(path)["resource_type_associations"][0]["properties_target"] == "image"
     assert "OS::Thing" in str(cloud.json("image metadef resource type list"))
     assert "OS::Thing" in str(cloud.json("image metadef resource type association list", name))
-    cloud.openstack("image metadef resource type association delete", name, "OS::Thing", by="admin")
+    cloud.openstack("image metadef resource type association delete --force", name, "OS::Thing", by="admin")
     assert cloud.get(path)["resource_type_associations"] == []
 
 
@@ -207,7 +157,7 @@ def test_staged_data_are_imported_and_a_task_tells_of_it(cloud: Cloud) -> None:
     assert cloud.json("image task show", task_id, by="admin")["type"] == "api_image_import"
 
 
-@covers("openstack image create", "openstack image import")
+@covers("openstack image create --import", "openstack image import --method --store --wait")
 def test_images_are_made_by_import_and_copied_to_another_store(cloud: Cloud) -> None:
     made = cloud.json("image create --import", *FORMATS, "--file", cloud.disk, "osc-imported")["id"]
     cloud.until(lambda: cloud.show(made)["status"] == "active")
@@ -215,7 +165,7 @@ def test_images_are_made_by_import_and_copied_to_another_store(cloud: Cloud) -> 
     cloud.until(lambda: set(cloud.show(made)["stores"].split(",")) == {"local", "second"})
 
 
-@covers("openstack image delete")
+@covers("openstack image delete --store")
 def test_an_image_is_deleted_from_one_of_its_stores(cloud: Cloud) -> None:
     image_id = cloud.image("osc-two-stores")
     body = {"method": {"name": "copy-image"}, "stores": ["second"]}

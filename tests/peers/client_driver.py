@@ -5,7 +5,7 @@ Started with the word `glance-manage` it runs that program instead, in Glance's 
 Reads one request a line from standard input, `{"program", "arguments", "environment", "stdin"}`, and writes one answer
 a line, `{"exit_code", "stdout", "stderr"}`. Starting Python and loading the clients takes longer than a command: here
 they are loaded once, and each command is a fork, which sees nothing of those before it. With the program `list` the
-answer is what commands there are, by program.
+answer is what commands there are, by program; with `options` it is their options.
 """
 
 import base64
@@ -35,7 +35,8 @@ def main() -> None:
         _load()
     for line in sys.stdin:
         request = json.loads(line)
-        answer = _commands() if request["program"] == "list" else _run(request)
+        told = {"list": _commands, "options": _options}.get(request["program"])
+        answer = told() if told else _run(request)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -57,6 +58,24 @@ def _commands() -> dict[str, list[str]]:
         "openstack": sorted(entry.name.replace("_", " ") for entry in entry_points(group=_PLUGINS)),
         "glance": sorted(name.replace("_", "-") for name in shell.subcommands),
     }
+
+
+def _options() -> dict[str, dict[str, list[list[str]]]]:
+    """Of `openstack` only those of the command itself, not those of how its output is written."""
+    shell = importlib.import_module(PROGRAMS["glance"]).OpenStackImagesShell()
+    shell.get_subcommand_parser(2)
+    by_command = {name.replace("_", "-"): _named(parser) for name, parser in shell.subcommands.items()}
+    own = {
+        entry.name.replace("_", " "): _named(entry.load()(None, None).get_parser(entry.name))
+        for entry in entry_points(group=_PLUGINS)
+    }
+    return {"glance": by_command, "openstack": own}
+
+
+def _named(parser: Any) -> list[list[str]]:
+    groups = [group for group in parser._action_groups if "formatter" not in group.title.lower()]
+    actions = [action for group in groups for action in group._group_actions]
+    return [list(action.option_strings) for action in actions if action.option_strings and action.dest != "help"]
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:

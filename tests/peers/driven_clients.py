@@ -17,7 +17,8 @@ _DRIVER = Path(__file__).with_name("client_driver.py")
 class DrivenClients:
     """A context manager. Without `stdin` a command runs as at a terminal.
 
-    `ran` has the first words of every command that was run, with its program before them.
+    `ran` has the first words of every command that was run, with its program before them, and the same with each of
+    its options: `glance image-list`, `glance image-list --tag`.
     """
 
     def __init__(self, clients: Clients) -> None:
@@ -50,6 +51,11 @@ class DrivenClients:
         """Every command that the installed clients register: `glance image-list`, `openstack image list`."""
         return {f"{program} {name}" for program, names in self._known.items() for name in names}
 
+    def options(self) -> dict[str, list[list[str]]]:
+        """The options of every command, each by all its names."""
+        found: Mapping[str, Mapping[str, list[list[str]]]] = self._ask({"program": "options"})
+        return {f"{program} {name}": options for program, of in found.items() for name, options in of.items()}
+
     def openstack(self, env: Mapping[str, str], *arguments: str | Path, stdin: bytes | None = None) -> Finished:
         """Raises ClientFailed."""
         return self._run(env, "openstack", [str(word) for word in arguments], stdin)
@@ -59,9 +65,9 @@ class DrivenClients:
         return self._run(env, "glance", [str(word) for word in arguments], stdin)
 
     def _run(self, env: Mapping[str, str], program: str, arguments: list[str], stdin: bytes | None) -> Finished:
-        self.ran |= {
-            f"{program} {name}" for name in self._known[program] if arguments[: len(name.split())] == name.split()
-        }
+        named = {f"{program} {name}" for name in self._known[program] if arguments[: len(name.split())] == name.split()}
+        options = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+        self.ran |= named | {f"{name} {option}" for name in named for option in options}
         answer = self._ask(
             {
                 "program": program,
