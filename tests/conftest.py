@@ -3,11 +3,13 @@
 import asyncio
 import gc
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 import uvloop
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
+from typer.main import get_command
 
 from tests.compiled_statements import create_engine
 from tests.shares import in_shares
@@ -54,9 +56,11 @@ def _nothing_blocks_the_loop() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _statements_are_compiled_once() -> Iterator[None]:
+def _what_a_process_makes_once_is_made_once() -> Iterator[None]:
+    """Statements, and the tree of all commands, which Typer's runner would make for each command anew."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("upstream.registry.sql.database.create_async_engine", create_engine)
+        patch.setattr("typer.testing._get_command", cache(get_command))
         yield
 
 

@@ -1,5 +1,6 @@
 """What a process has open, and who holds which lock."""
 
+import gc
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +12,12 @@ def links_of(pid: int) -> Iterator[str]:
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
             yield str(descriptor.readlink())
+
+
+def count_open() -> int:
+    """Of this process, without those that are left to the collector, of this test or an earlier one."""
+    gc.collect()
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def locker_of(path: Path) -> int | None:

@@ -39,10 +39,6 @@ async def fetch(cache: ImageCache, source: GatedSource, blob: Blob = BLOB) -> tu
         return await read_all(reader), reader.outcome
 
 
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def files_in(config: CacheConfig, folder: str) -> list[str]:
     return sorted(path.name for path in (config.dir / folder).rglob("*") if path.is_file())
 

@@ -14,10 +14,10 @@ from structlog.testing import capture_logs
 from cache import CacheConfig, DiskFailed, FillFailed, ImageCache, Outcome, UnknownFormat, Verdict
 from cache.disk import Folder, Shard
 from metrics import Instruments
-from tests.cache.reading import BLOB, CONTENT, fetch, files_in, flip, open_descriptors, read_all
+from tests.cache.reading import BLOB, CONTENT, fetch, files_in, flip, read_all
 from tests.cache.sources import GatedSource, blob_of
 from tests.content import MIB, Noise
-from tests.descriptors import links_of
+from tests.descriptors import count_open, links_of
 from tests.disk.faults import DISK_FAULTS
 from tests.disk.shim import DiskFaults
 
@@ -316,7 +316,7 @@ async def test_a_start_goes_round_a_disk_that_refuses_the_index(
     def refuse(_path: Path) -> None:
         raise error
 
-    before = open_descriptors()
+    before = count_open()
     with monkeypatch.context() as refusing:
         refusing.setattr("cache.books.Index", refuse)
         async with ImageCache(config, instruments) as cache:
@@ -324,7 +324,7 @@ async def test_a_start_goes_round_a_disk_that_refuses_the_index(
             refusing.undo()
             monkeypatch.setattr("cache.housekeeping._EVERY_S", 0.02)
             await is_used_soon(cache, instruments)
-    assert open_descriptors() == before
+    assert count_open() == before
 
 
 @pytest.mark.usefixtures("_tried_often")

@@ -21,6 +21,7 @@ from proxy.transfer.errors import ClientGone, DiskSlow, FileShort
 from proxy.transfer.pump import Pump
 from proxy.transfer.stretch import Stretch
 from tests.content import MIB, Noise
+from tests.descriptors import count_open
 
 CONTENT = Noise(24 * MIB, seed=4)  # more than the sockets of one connection hold
 
@@ -80,17 +81,13 @@ def received(client: socket.socket, count: int) -> bytes:
     return bytes(got)
 
 
-def descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
 async def test_every_byte_goes_out_in_order_and_the_descriptors_are_closed(pump: Pump, ends: Ends, file: int) -> None:
     ours, client = ends.connect()
-    before = descriptors()
+    before = count_open()
     reading = asyncio.to_thread(received, client, CONTENT.size_bytes)
     got, _ = await asyncio.gather(reading, pump.send(stretch(ours, file), idle_s=10))
     assert got == CONTENT.read()
-    assert descriptors() == before
+    assert count_open() == before
 
 
 async def test_a_client_that_takes_nothing_holds_nobody_else(pump: Pump, ends: Ends, file: int) -> None:
@@ -114,12 +111,12 @@ async def test_who_takes_no_byte_in_time_is_given_up(pump: Pump, ends: Ends, fil
 
 async def test_what_was_cancelled_is_closed_by_the_thread(pump: Pump, ends: Ends, file: int) -> None:
     ours, _ = ends.connect()
-    before = descriptors()
+    before = count_open()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await pump.send(stretch(ours, file), idle_s=60)
     async with asyncio.timeout(30):
-        while descriptors() > before:  # noqa: ASYNC110 - a thread has no event for its tests
+        while count_open() > before:  # noqa: ASYNC110 - a thread has no event for its tests
             await asyncio.sleep(0.01)
 
 
@@ -170,7 +167,7 @@ async def test_a_disk_that_hangs_is_told_of_and_holds_no_descriptor_once_it_is_b
     healed = threading.Event()
     with ThreadPoolExecutor(1) as threads:
         pump = Pump(ColdPages(threads), 1)
-        before = descriptors()
+        before = count_open()
         threads.submit(healed.wait)
         try:
             forget(file)
@@ -178,7 +175,7 @@ async def test_a_disk_that_hangs_is_told_of_and_holds_no_descriptor_once_it_is_b
         finally:
             healed.set()
         async with asyncio.timeout(30):
-            while descriptors() > before:  # noqa: ASYNC110 - the thread tells nobody
+            while count_open() > before:  # noqa: ASYNC110 - the thread tells nobody
                 await asyncio.sleep(0.01)
         await pump.close()
 

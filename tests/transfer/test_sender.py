@@ -17,6 +17,7 @@ import pytest
 
 from cache.flight import Flight
 from tests.content import KIB, MIB, Content, Fixed, Noise
+from tests.descriptors import count_open
 from tests.memory import resident_pages
 from tests.origin import Origin
 from tests.served import Served, config_for, serving
@@ -165,11 +166,11 @@ async def test_a_client_that_takes_nothing_is_cut_after_the_idle_time(tmp_path: 
 
 async def test_a_client_that_goes_away_is_noticed_and_costs_no_descriptor(glint: Served) -> None:
     image_id = await uploaded(glint, CONTENT)
-    before = open_descriptors()
+    before = count_open()
     for _ in range(20):
         await asyncio.to_thread(begun, asking(glint, image_id))
     await glint.until(lambda: glint.counted("glint_downloads_total", outcome="local") == 20)
-    await glint.until(lambda: open_descriptors() <= before)
+    await glint.until(lambda: count_open() <= before)
 
 
 async def test_a_client_that_leaves_when_the_head_is_out_is_no_matter_of_the_disk(
@@ -232,10 +233,6 @@ async def test_an_entry_cut_under_us_is_read_on_at_the_store(glint: Served, orig
     connection.close()
     assert answer.endswith(CONTENT.read())
     assert origin.counts("disk").ranges[1] == f"bytes={8 * MIB}-"
-
-
-def open_descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def address(glint: Served) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from cache.disk import Folder
 from cache.scrub import Damage, Interrupted, Limiter, Reason, Scrubber, Suspect, Throttle, check_entry
 from cache.sums import Summer
 from cache.types import MIB
+from tests.descriptors import count_open
 from tests.memory import drop_from_memory, resident_pages
 
 SIZE = 3 * MIB + 1234
@@ -233,11 +234,11 @@ def test_a_check_that_is_no_longer_wanted_says_nothing_of_the_entry(make: Make) 
 
 def test_no_descriptor_is_left_open(make: Make) -> None:
     entry = make()
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = count_open()
     check_entry(entry, at_once)
     with contextlib.suppress(Interrupted):
         check_entry(entry, lambda _: False)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert count_open() == before
 
 
 def test_a_pass_tells_of_each_entry_what_is_wrong_with_it(make: Make) -> None:
