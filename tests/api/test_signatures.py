@@ -159,7 +159,7 @@ async def test_data_are_kept_if_they_are_what_was_signed(
         ("img_signature_hash_method", "SHA-512"),
         ("img_signature_key_type", "RSA"),
         ("img_signature_key_type", "DSA"),
-        ("img_signature_certificate_uuid", str(uuid4())),
+        ("img_signature_certificate_uuid", "5f3ad3a1-6a7c-4f0e-9d25-0c6b3f9b1a77"),
         ("img_signature_certificate_uuid", "../../v1/orders"),
     ],
 )
