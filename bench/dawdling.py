@@ -4,11 +4,13 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from itertools import count
 
 from bench.connection import HEAD_MAX_BYTES, SILENT_S, BadAnswer, connected, digest_of, get, parse_head
 from bench.load import Outcome, SlowDownloads
 
 _TURN_S = 0.1
+_STEPS = 10  # of a turn: each has its part of the clients, who do not march in step in life either
 _RECEIVE_BYTES = 64 * 1024  # of the kernel, for each: what is beyond it waits at the server
 
 
@@ -75,7 +77,10 @@ class _Client:
 
 
 def dawdle(job: SlowDownloads, ready: Callable[[], None]) -> Outcome:
-    """Every client reads its share of the time that has passed, in turns. Who is given nothing for long has failed."""
+    """Every client reads, at each of its turns, its share of the time that has passed.
+
+    Who is given nothing for long has failed.
+    """
     clients = [_Client(job, number) for number in range(job.clients)]
     ready()
     started_s = time.perf_counter()
@@ -101,14 +106,18 @@ def _drive(job: SlowDownloads, clients: list[_Client], poller: select.epoll, sta
     waiting = {client.socket.fileno(): client for client in clients}
     for number in waiting:
         poller.register(number, select.EPOLLIN)
-    while left := [client for client in clients if not client.is_done]:
+    for step in count():
+        if all(client.is_done for client in clients):
+            return
         passed_s = time.perf_counter() - started_s
-        for client in left:
+        for client in clients[step % _STEPS :: _STEPS]:
+            if client.is_done:
+                continue
             _read(client, min(job.stop_bytes, max(1, int(job.rate_bytes_s * passed_s))))
             if passed_s > limit_s:
                 client.error = client.error or f"not done after {limit_s:g} s"
-        # Between two turns only first bytes are looked at: when they come is what is measured of them.
-        while (rest_s := passed_s + _TURN_S - (time.perf_counter() - started_s)) > 0:
+        # Between two steps only first bytes are looked at: when they come is what is measured of them.
+        while (rest_s := passed_s + _TURN_S / _STEPS - (time.perf_counter() - started_s)) > 0:
             for number, _ in poller.poll(rest_s):
                 _read(waiting[number], 1)
                 if waiting[number].wait_s is not None or waiting[number].error:

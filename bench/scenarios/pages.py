@@ -60,7 +60,7 @@ REAL = Load(
     pause_s=0.01,
     seconds=2.0,
     rounds=10,
-    rate_bytes_s=2 * MIB,
+    rate_bytes_s=4 * MIB,
     workers=(1, 2),
 )
 
