@@ -10,6 +10,7 @@ from proxy.api.call import DeliveryCall
 from proxy.edge.headers import REQUEST_ID, credentials, to_glance
 from proxy.edge.images import described
 from proxy.edge.services import EdgeServices
+from proxy.middleware.request_id import sent_name
 from upstream.registry.glance import Bearer
 from upstream.types import Image
 
@@ -39,7 +40,7 @@ class EdgeCall(DeliveryCall):
             believes=config.server.enable_proxy_headers_parsing,
             keeps_host=config.registry.glance.preserve_host,
         )
-        sent.setdefault(REQUEST_ID, self.request_id)
+        sent[REQUEST_ID] = sent_name(self.request, config.api.max_request_id_length) or self.request_id
         return sent
 
     @property

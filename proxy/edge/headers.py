@@ -32,7 +32,7 @@ _IDENTITY = re.compile(
     r"|x-(service-catalog|is-admin|is-admin-project|system-scope)|openstack-system-scope"
 )
 _FORWARDING = re.compile(r"forwarded|x-forwarded-[a-z-]+|x-real-ip")
-_OURS = frozenset({"host", "content-length", "expect", "via"})
+_OURS = frozenset({"host", "content-length", "expect", "via", "x-openstack-request-id"})
 _CREDENTIALS = ("X-Auth-Token", "X-Storage-Token", "X-Service-Token", "Authorization")
 _VIA = "1.1 glint"
 _LOOPS_MAX = 5

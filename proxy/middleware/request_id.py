@@ -13,15 +13,19 @@ _BASIC_PLANE_MAX = "\uffff"  # what the column of a task's request id holds in M
 
 
 def name_request(request: web.Request, state: State, longest: int) -> None:
-    """A name that is too long, not printable or no UTF-8 is replaced: it goes into logs and headers.
+    """What can be no name is replaced: it goes into logs and headers."""
+    sent = sent_name(request, longest) or _new_name()
+    state.request_id = sent if sent.startswith(_PREFIX) else f"{_PREFIX}{sent}"
+    log_with({"request_id": state.request_id})
+
+
+def sent_name(request: web.Request, longest: int) -> str | None:
+    """The client's own; None without one, or if it is too long, not printable or no UTF-8.
 
     `longest` counts bytes. Source: glance/api/middleware/context.py.
     """
     sent = request.headers.get(HEADER, "").strip(" \t")
-    if not sent or not _is_name(sent, longest):
-        sent = _new_name()
-    state.request_id = sent if sent.startswith(_PREFIX) else f"{_PREFIX}{sent}"
-    log_with({"request_id": state.request_id})
+    return sent if sent and _is_name(sent, longest) else None
 
 
 def _is_name(text: str, longest: int) -> bool:

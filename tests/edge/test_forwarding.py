@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import http.client
+import json
+import re
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -44,6 +47,19 @@ async def test_a_request_goes_on_as_it_came(edge: Edge) -> None:
     assert back["x-openstack-request-id"] == "mine"
     assert back["Location"] == f"{edge.url}/v2/images/new"
     assert "X-Private" not in back
+
+
+@pytest.mark.parametrize("sent", ["\xe9", "a\tb", "x" * 100], ids=["no UTF-8", "a tab", "too long"])
+async def test_a_request_whose_name_is_none_goes_on_under_one_of_ours(edge: Edge, sent: str) -> None:
+    def ask() -> Any:
+        connection = http.client.HTTPConnection(str(URL(edge.url).host), URL(edge.url).port, timeout=30)
+        with contextlib.closing(connection):
+            connection.request("POST", "/v2/tasks", b"{}", {"X-Auth-Token": DEMO, "X-Openstack-Request-Id": sent})
+            return json.load(connection.getresponse())
+
+    seen = await asyncio.to_thread(ask)
+    (named,) = [value for name, value in seen["headers"] if name.lower() == "x-openstack-request-id"]
+    assert re.fullmatch("req-[0-9a-f-]{36}", named)
 
 
 async def test_what_only_others_may_say_is_dropped(edge: Edge) -> None:
