@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa, utils
 
@@ -68,6 +68,9 @@ class Verifier:
             key = x509.load_pem_x509_certificate(certificate).public_key()
         except (ValueError, TypeError) as error:
             raise BadRequest(f"The certificate {signature.certificate_id} cannot be read.") from error
+        except UnsupportedAlgorithm as error:
+            reason = f"has a key that cannot be used here: {error}"
+            raise BadRequest(f"The certificate {signature.certificate_id} {reason}.") from error
         if not isinstance(key, _KEYS[signature.key_type]):
             raise BadRequest(f"The certificate {signature.certificate_id} has no key of type {signature.key_type}.")
         self._key = key
@@ -90,3 +93,5 @@ class Verifier:
                     key.verify(self._signature.value, digest, ec.ECDSA(hashed))
         except InvalidSignature:
             raise BadRequest("The data are not those that the image's signature is of.") from None
+        except ValueError as error:  # a key that is too short for the digest
+            raise BadRequest(f"The signature cannot be verified: {error}") from error

@@ -27,6 +27,32 @@ from tests.served import config_for, serving
 DATA = Noise(2 * MIB + 5, seed=5).read()
 ALTERED = DATA[:-1] + bytes([DATA[-1] ^ 1])
 
+RSA_512 = b"""-----BEGIN CERTIFICATE-----
+MIIBezCCASWgAwIBAgIUeTZw5DHoc4xwbO30J/xpoJnWdSkwDQYJKoZIhvcNAQEL
+BQAwETEPMA0GA1UEAwwGc2lnbmVyMCAXDTI2MTEzMDAzNDY0OFoYDzIxMjYxMTA2
+MDM0NjQ4WjARMQ8wDQYDVQQDDAZzaWduZXIwXDANBgkqhkiG9w0BAQEFAANLADBI
+AkEAvbDEWZoh9wx4nZYCNSI+WasEfp1IJxHeehTpeion/ondEH08HlkQWdRDwVvN
+WLDGzOGeoZDlh768gJl1NjVHYQIDAQABo1MwUTAdBgNVHQ4EFgQUwyPzm0YRU+ov
+xnS4+YwD/506J9kwHwYDVR0jBBgwFoAUwyPzm0YRU+ovxnS4+YwD/506J9kwDwYD
+VR0TAQH/BAUwAwEB/zANBgkqhkiG9w0BAQsFAANBAEGOCo0J6u62SNGFW69N8AnH
+ZuTKPv9n9UCED2xQqr8s8Z4NHJX6OujzF4Yh++q1ITKWL/tfMhym/7FMdqEhaCg=
+-----END CERTIFICATE-----
+"""
+SECT409K1 = b"""-----BEGIN CERTIFICATE-----
+MIIBwzCCAUSgAwIBAgIUP8/Gadx5/kJUdI4sbM/vJxhh+bMwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGc2lnbmVyMCAXDTI2MTEzMDAzNDY0OFoYDzIxMjYxMTA2MDM0
+NjQ4WjARMQ8wDQYDVQQDDAZzaWduZXIwfjAQBgcqhkjOPQIBBgUrgQQAJANqAAQA
+rBEzijJCqeuV4Fjgw/Cq3xVrDI7nqJbLZO6rSsgFSD/vf/E8gJYgwgPrU9XubbiL
+rJ9OAGvVmHY+/ybgaiDRMYEzqEVRcv1QeyTlr+T8ihp/2buokSZwManP24iosKtN
+L+JqHWeWJaNTMFEwHQYDVR0OBBYEFLiXXUe2Mfs/QAaT4auM232e1fpaMB8GA1Ud
+IwQYMBaAFLiXXUe2Mfs/QAaT4auM232e1fpaMA8GA1UdEwEB/wQFMAMBAf8wCgYI
+KoZIzj0EAwIDbQAwagIzRtQELZsx0dwnhXprthWTywUrP5O9/ZctDN/rCeFCJn/W
+TX80Zn+nFeJHEYJ6i2U6GBaUAjM7w3xz85JN00tJq+EvssI5X2jzghrmx824Fekj
+AJwJdLnfqsujjSTu1v0kwg+CInUREWM=
+-----END CERTIFICATE-----
+"""
+"""Of keys that `cryptography` does not make any more."""
+
 
 @dataclass
 class Barbican:
@@ -175,6 +201,18 @@ async def test_what_is_no_certificate_verifies_nothing(client: Client, keys: Bar
     for secret in (keys.keep(certificate(rsa_key()), "opaque"), keys.keep(b"junk"), keys.keep(bytes(300 * 1024))):
         path = await client.create(**signed(keys) | {"img_signature_certificate_uuid": secret})
         assert await put(client, path, DATA) == 400
+
+
+@pytest.mark.parametrize(
+    ("key_type", "content"), [("RSA-PSS", RSA_512), ("ECC_SECT409K1", SECT409K1)], ids=["too short", "curve not known"]
+)
+async def test_a_key_that_cannot_verify_keeps_the_data_out(
+    client: Client, keys: Barbican, key_type: str, content: bytes
+) -> None:
+    named = {"img_signature_key_type": key_type, "img_signature_certificate_uuid": keys.keep(content)}
+    path = await client.create(**signed(keys) | named | {"img_signature_hash_method": "SHA-512"})
+    assert await put(client, path, DATA) == 400
+    assert (await client.show(path))["status"] == "queued"
 
 
 async def test_an_image_that_lacks_a_part_of_its_signature_is_not_signed(client: Client, keys: Barbican) -> None:
